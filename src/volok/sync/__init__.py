@@ -1,0 +1,1 @@
+"""The nostr protocol for both roles, bundles: pure; session.py alone does I/O."""
