@@ -68,6 +68,12 @@ def _sealing_secret(raw: bytes) -> MLKEM768X25519PrivateKey:
     )
 
 
+def _secret(raw: bytes) -> bytes:
+    if len(raw) != 32:  # coincurve would fill up a shorter one
+        raise CryptoError("A secret key of the wrong length.")
+    return raw
+
+
 def _olm_message(message: bytes) -> vodozemac.AnyOlmMessage:
     if not message or message[0] not in (OLM_PRE_KEY, OLM_NORMAL):
         raise CryptoError("Not an Olm message.")
@@ -148,13 +154,14 @@ class NativeCrypto(Crypto):
 
     def public_key(self, secret_key: bytes) -> bytes:
         try:
-            return coincurve.PublicKeyXOnly.from_secret(secret_key).format()
+            return coincurve.PublicKeyXOnly.from_secret(_secret(secret_key)).format()
         except ValueError as error:
             raise CryptoError("Not a secret key.") from error
 
     def sign(self, secret_key: bytes, message: bytes) -> bytes:
         try:
-            return coincurve.PrivateKey(secret_key).sign_schnorr(message, os.urandom(32))
+            key = coincurve.PrivateKey(_secret(secret_key))
+            return key.sign_schnorr(message, os.urandom(32))
         except ValueError as error:
             raise CryptoError("Not a secret key or not a 32-byte message.") from error
 
@@ -172,7 +179,11 @@ class NativeCrypto(Crypto):
         )
 
     async def seal(self, public_key: bytes, info: bytes, plaintext: bytes) -> bytes:
-        return _SUITE.encrypt(plaintext, _sealing_public(public_key), info)
+        key = _sealing_public(public_key)
+        try:
+            return _SUITE.encrypt(plaintext, key, info)
+        except ValueError as error:  # a point of low order, which somebody chose on purpose
+            raise CryptoError("Not a sealing key.") from error
 
     async def open(self, secret_key: bytes, info: bytes, sealed: bytes) -> bytes:
         try:

@@ -1,1 +1,1 @@
-"""Contacts, invites, ratchets, conversations and their content. Only adds to and watches the store."""
+"""Contacts, invites, ratchets, conversations. Only adds to and watches the store."""

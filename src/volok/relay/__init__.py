@@ -1,1 +1,1 @@
-"""The websocket relay with Blossom beside it; the pocket relay and the public one are the same code."""
+"""The websocket relay with Blossom beside it. The pocket relay and the public one are one code."""

@@ -10,10 +10,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Value = None | int | float | str | bytes
-Row = tuple[Value, ...]
+Row = tuple[Any, ...]
 T = TypeVar("T")
 
 
@@ -35,6 +35,14 @@ class WrongPassphrase(VaultError):
 
 class VaultTooNew(VaultError):
     """This vault was written by a newer version of Volok. Update Volok and open it again."""
+
+
+class VaultBusy(VaultError):
+    """Another Volok is using this folder. Close it first, or choose another folder."""
+
+
+class VaultDamaged(VaultError):
+    """The files of this vault are damaged. Restore them from a backup."""
 
 
 class VaultDestroyed(VaultError):

@@ -1,0 +1,6 @@
+"""`python -m volok`: the command line."""
+
+from volok.app.cli import main
+
+if __name__ == "__main__":
+    main()

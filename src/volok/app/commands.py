@@ -1,0 +1,245 @@
+"""What the command line and bots can ask of a node, with plain JSON-able answers.
+
+`CommandSet` is that contract. `Commands` answers it inside the process of the node;
+`volok.app.remote.Remote` passes it on to a running node. Paths are absolute: a running node has
+another working directory. Errors are those of `volok.app.errors.STATED`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import mimetypes
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Protocol
+
+from volok.app.conversation import history, newer, unread
+from volok.app.errors import NotRunning
+from volok.app.node import Node
+from volok.app.pictures import attachment
+from volok.app.shapes import Json, contact_shape, invite_shape, message_shape
+from volok.chat.views import Contact, FileState, Message, Outgoing
+
+
+class CommandSet(Protocol):
+    """One method for each verb."""
+
+    @property
+    def carries(self) -> bool:
+        """Whether what is queued leaves by itself, because a node is up."""
+
+    async def status(self) -> Json:
+        """How the node is connected and what waits; works while locked."""
+
+    async def contacts(self) -> list[Json]:
+        """Everybody we talk to, pinned first, then latest first."""
+
+    async def invite(self, days: int, multiple: bool, file: str | None) -> Json:
+        """Make an invite; with `file`, also write it as a self-contained file."""
+
+    async def accept(self, link: str) -> Json:
+        """Accept a link; returns the contact."""
+
+    async def accept_file(self, path: str) -> Json:
+        """Accept an invite file; returns the contact."""
+
+    async def send(self, contact: str, text: str, files: list[str]) -> Json:
+        """Queue a message durably; returns it."""
+
+    def read(
+        self, contact: str, last: int | None, follow: bool, save: str | None
+    ) -> AsyncIterator[Json]:
+        """Give a conversation, oldest first, then with `follow` what comes, for ever.
+
+        With `save`, files that are here are written into that folder, and `path` names them.
+        Their messages count as seen.
+        """
+
+    def incoming(self) -> AsyncIterator[Json]:
+        """Give unread messages of others, then each new one, for ever.
+
+        They count as seen once everything unread of their conversation was given and the next
+        is asked for, so that whoever stops in the middle gets them again.
+        """
+
+    async def sync(self) -> Json:
+        """Make one full round in both directions."""
+
+    async def export(self, path: str, contact: str | None) -> Json:
+        """Write what waits into a bundle; for one contact, or one sealed part for each."""
+
+    async def take_in(self, path: str) -> Json:
+        """Take in a bundle."""
+
+    async def backup(self, path: str) -> Json:
+        """Write an encrypted backup; `recovery_code` is None when the passphrase opens it."""
+
+    async def lock(self) -> Json:
+        """Forget the keys; the node stays up."""
+
+    async def unlock(self, passphrase: str | None) -> Json:
+        """Open the vault again."""
+
+    async def panic(self) -> Json:
+        """Destroy the key of the vault, then everything else."""
+
+    async def page(self) -> Json:
+        """A fresh `url` that opens the web app once. Raises NotRunning where none is served."""
+
+
+class Commands:
+    """`CommandSet` inside the process of the node."""
+
+    def __init__(
+        self, node: Node, carries: bool, page: Callable[[], str] | None = None
+    ) -> None:
+        self._node = node
+        self._page = page
+        self.carries = carries
+
+    async def status(self) -> Json:
+        """See `CommandSet.status`."""
+        status = dataclasses.asdict(await self._node.status())
+        if not self.carries:
+            for relay in status["relays"]:
+                relay["state"] = "idle"
+        return {"running": self.carries, **status}
+
+    async def contacts(self) -> list[Json]:
+        """See `CommandSet.contacts`."""
+        return [contact_shape(contact) for contact in await self._node.chat.contacts()]
+
+    async def invite(self, days: int, multiple: bool, file: str | None) -> Json:
+        """See `CommandSet.invite`."""
+        chat = self._node.chat
+        invite = await chat.invite(days=days, multiple=multiple)
+        if file is not None:
+            data = await chat.invite_file(invite.id)
+            await asyncio.to_thread(Path(file).write_bytes, data)
+        return {**invite_shape(invite), "file": file}
+
+    async def accept(self, link: str) -> Json:
+        """See `CommandSet.accept`."""
+        return contact_shape(await self._node.chat.accept(link))
+
+    async def accept_file(self, path: str) -> Json:
+        """See `CommandSet.accept_file`."""
+        data = await asyncio.to_thread(Path(path).read_bytes)
+        return contact_shape(await self._node.chat.accept_file(data))
+
+    async def send(self, contact: str, text: str, files: list[str]) -> Json:
+        """See `CommandSet.send`."""
+        chat = self._node.chat
+        person = await chat.find(contact)
+        outgoing = [await asyncio.to_thread(_outgoing, Path(path)) for path in files]
+        message = await chat.send(person.id, text, outgoing)
+        return message_shape(message, person.name)
+
+    async def read(
+        self, contact: str, last: int | None, follow: bool, save: str | None
+    ) -> AsyncIterator[Json]:
+        """See `CommandSet.read`."""
+        chat = self._node.chat
+        person = await chat.find(contact)
+        cursor, place = await chat.cursor(), 0
+        for message in await history(chat, person, last):
+            place = message.order
+            yield await self._shape(message, person, save)
+        await chat.seen(person.id)
+        if not follow:
+            return
+        async for changes in chat.follow(cursor):
+            if any(change.contact == person.id and change.message for change in changes):
+                for message in await newer(chat, person, place):
+                    place = message.order
+                    yield await self._shape(message, person, save)
+                await chat.seen(person.id)
+
+    async def incoming(self) -> AsyncIterator[Json]:
+        """See `CommandSet.incoming`."""
+        chat = self._node.chat
+        cursor = await chat.cursor()
+        waiting = [person.id for person in await chat.contacts() if person.unread]
+        places: dict[str, int] = {}
+        while True:
+            for contact_id in waiting:
+                person = await chat.contact(contact_id)
+                for message in await unread(chat, person):
+                    if message.order > places.get(contact_id, 0):
+                        places[contact_id] = message.order
+                        yield message_shape(message, person.name)
+                await chat.seen(contact_id)
+            async for changes in chat.follow(cursor):
+                cursor = changes[-1].cursor
+                waiting = list(dict.fromkeys(c.contact for c in changes if c.new))
+                if waiting:
+                    break
+
+    async def sync(self) -> Json:
+        """See `CommandSet.sync`."""
+        return dataclasses.asdict(await self._node.sync_round())
+
+    async def export(self, path: str, contact: str | None) -> Json:
+        """See `CommandSet.export`."""
+        person = await self._node.chat.find(contact) if contact is not None else None
+        report = await self._node.export_bundle(Path(path), person.id if person else None)
+        return {"file": path, **dataclasses.asdict(report)}
+
+    async def take_in(self, path: str) -> Json:
+        """See `CommandSet.take_in`."""
+        return dataclasses.asdict(await self._node.import_bundle(Path(path)))
+
+    async def backup(self, path: str) -> Json:
+        """See `CommandSet.backup`."""
+        return {"file": path, "recovery_code": await self._node.backup(Path(path))}
+
+    async def lock(self) -> Json:
+        """See `CommandSet.lock`."""
+        await self._node.lock()
+        return {"state": self._node.state}
+
+    async def unlock(self, passphrase: str | None) -> Json:
+        """See `CommandSet.unlock`."""
+        await self._node.unlock(passphrase)
+        return {"state": self._node.state}
+
+    async def panic(self) -> Json:
+        """See `CommandSet.panic`."""
+        await self._node.panic()
+        return {"state": self._node.state}
+
+    async def page(self) -> Json:
+        """See `CommandSet.page`."""
+        if self._page is None:
+            raise NotRunning
+        return {"url": self._page()}
+
+    async def _shape(self, message: Message, person: Contact, save: str | None) -> Json:
+        shape = message_shape(message, person.name)
+        if save is not None and not message.view_once:
+            for view, file in zip(message.files, shape["files"], strict=True):
+                if view.state is FileState.READY:
+                    _, pieces = await self._node.chat.file(view.id)
+                    file["path"] = str(await _save(Path(save), view.name, pieces))
+        return shape
+
+
+def _outgoing(path: Path) -> Outgoing:
+    """Read a file that is to be sent. Raises OSError."""
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return attachment(path.name, media_type, path.read_bytes())
+
+
+async def _save(folder: Path, name: str, pieces: AsyncIterator[bytes]) -> Path:
+    """Write a file under its (sanitised) name; an existing one is never overwritten."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain, number = Path(name), 1
+    target = folder / plain.name
+    while target.exists():
+        number += 1
+        target = folder / f"{plain.stem} ({number}){plain.suffix}"
+    with target.open("xb") as file:
+        async for piece in pieces:
+            file.write(piece)
+    return target

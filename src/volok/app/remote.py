@@ -1,0 +1,130 @@
+"""The commands of a running node, asked over its control channel (see `volok.app.control`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
+
+import httpx
+
+from volok.app.control import RPC_PATH
+from volok.app.errors import AppError, NodeLost
+from volok.app.home import RunInfo
+from volok.app.shapes import Json
+
+
+class Remote:
+    """`CommandSet` of the node that is up for a home. Errors arrive as AppError, NodeLost."""
+
+    carries = True
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def status(self) -> Json:
+        """See `CommandSet.status`."""
+        return await self._one("status")
+
+    async def contacts(self) -> list[Json]:
+        """See `CommandSet.contacts`."""
+        return cast(list[Json], await self._one("contacts"))
+
+    async def invite(self, days: int, multiple: bool, file: str | None) -> Json:
+        """See `CommandSet.invite`."""
+        return await self._one("invite", days=days, multiple=multiple, file=file)
+
+    async def accept(self, link: str) -> Json:
+        """See `CommandSet.accept`."""
+        return await self._one("accept", link=link)
+
+    async def accept_file(self, path: str) -> Json:
+        """See `CommandSet.accept_file`."""
+        return await self._one("accept_file", path=path)
+
+    async def send(self, contact: str, text: str, files: list[str]) -> Json:
+        """See `CommandSet.send`."""
+        return await self._one("send", contact=contact, text=text, files=files)
+
+    def read(
+        self, contact: str, last: int | None, follow: bool, save: str | None
+    ) -> AsyncIterator[Json]:
+        """See `CommandSet.read`."""
+        return self._stream("read", contact=contact, last=last, follow=follow, save=save)
+
+    def incoming(self) -> AsyncIterator[Json]:
+        """See `CommandSet.incoming`."""
+        return self._stream("incoming")
+
+    async def sync(self) -> Json:
+        """See `CommandSet.sync`."""
+        return await self._one("sync")
+
+    async def export(self, path: str, contact: str | None) -> Json:
+        """See `CommandSet.export`."""
+        return await self._one("export", path=path, contact=contact)
+
+    async def take_in(self, path: str) -> Json:
+        """See `CommandSet.take_in`."""
+        return await self._one("take_in", path=path)
+
+    async def backup(self, path: str) -> Json:
+        """See `CommandSet.backup`."""
+        return await self._one("backup", path=path)
+
+    async def lock(self) -> Json:
+        """See `CommandSet.lock`."""
+        return await self._one("lock")
+
+    async def unlock(self, passphrase: str | None) -> Json:
+        """See `CommandSet.unlock`."""
+        return await self._one("unlock", passphrase=passphrase)
+
+    async def panic(self) -> Json:
+        """See `CommandSet.panic`."""
+        return await self._one("panic")
+
+    async def page(self) -> Json:
+        """See `CommandSet.page`."""
+        return await self._one("page")
+
+    async def _one(self, command: str, **arguments: Any) -> Json:
+        async with aclosing(self._stream(command, **arguments)) as answers:
+            async for value in answers:
+                return value
+        raise NodeLost
+
+    async def _stream(self, command: str, **arguments: Any) -> AsyncGenerator[Json, None]:
+        body = {"command": command, "arguments": arguments}
+        try:
+            async with self._client.stream("POST", RPC_PATH, json=body) as response:
+                async for line in response.aiter_lines():
+                    frame = json.loads(line)
+                    if "error" in frame:
+                        raise AppError(frame["error"])
+                    if "value" not in frame:
+                        return
+                    yield frame["value"]
+        except (httpx.HTTPError, ValueError, TypeError) as error:
+            raise NodeLost from error
+        raise NodeLost
+
+
+def client_for(run: RunInfo) -> httpx.AsyncClient:
+    """An HTTP client for the control channel of a running node."""
+    return httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{run.port}",
+        headers={"Authorization": f"Bearer {run.token}"},
+        timeout=httpx.Timeout(None, connect=5.0),
+        trust_env=False,
+    )
+
+
+async def is_answering(client: httpx.AsyncClient, wait: float) -> bool:
+    """Whether the node that left `run.json` is there and knows our token."""
+    try:
+        response = await client.get(RPC_PATH, timeout=wait)
+    except httpx.HTTPError:
+        return False
+    return response.status_code == httpx.codes.NO_CONTENT

@@ -1,0 +1,79 @@
+"""The parts of an open node, opened in the order in which they need each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from volok.app.fetch import InviteFetcher
+from volok.app.home import Home
+from volok.app.settings import NodeSettings
+from volok.chat.messenger import Messenger
+from volok.chat.schema import SCHEMA
+from volok.chat.settings import ChatSettings
+from volok.model.crypto import Crypto, hkdf
+from volok.paths.direct import DirectPath
+from volok.store.file_blobs import FileBlobs
+from volok.store.keyslot import STORE_LABEL, VAULT_LABEL
+from volok.store.sqlite_store import SqliteStore
+from volok.store.vault_connection import Migration
+from volok.store.vault_deliveries import VaultDeliveries
+from volok.store.vault_sqlite import SqliteVault
+from volok.sync.engine import Engine, InboxKey, RelayScope
+from volok.sync.settings import SyncSettings
+
+MIGRATIONS = tuple(Migration(number, sql) for number, sql in enumerate(SCHEMA, start=1))
+"""The schema of the vault: its tables belong to chat and to the delivery log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that holds keys while a node is open."""
+
+    vault: SqliteVault
+    store: SqliteStore
+    blobs: FileBlobs
+    chat: Messenger
+    engine: Engine
+    closing: AsyncExitStack
+
+    async def set_scopes(self) -> None:
+        """Tell the engine which inboxes to read at which relays."""
+        inboxes: dict[str, list[InboxKey]] = {}
+        for scope in await self.chat.scopes():
+            for relay in scope.relays:
+                inboxes.setdefault(relay, []).append(InboxKey(scope.public, scope.secret))
+        self.engine.set_scopes([RelayScope(url, tuple(keys)) for url, keys in inboxes.items()])
+
+    async def close(self) -> None:
+        """Close everything, the vault last; the keys leave memory with it."""
+        await self.closing.aclose()
+
+
+async def open_parts(
+    home: Home, master: bytes, crypto: Crypto, now: Callable[[], float], settings: NodeSettings
+) -> Parts:
+    """Open the parts of a home under its master key (32 bytes).
+
+    Raises VaultError (VaultTooNew and VaultDamaged among them), StoreError, BlobError, OSError.
+    """
+    async with AsyncExitStack() as stack:
+        vault = await SqliteVault.open(home.vault, hkdf(master, VAULT_LABEL), MIGRATIONS)
+        stack.push_async_callback(vault.close)
+        store = await SqliteStore.open(home.store, key=hkdf(master, STORE_LABEL))
+        stack.push_async_callback(store.close)
+        blobs = await asyncio.to_thread(FileBlobs, home.blobs)
+        deliveries = VaultDeliveries(vault, now)
+        path = DirectPath()
+        stack.push_async_callback(path.close)
+        fetch = InviteFetcher(path, crypto, now, settings.accept_wait)
+        chat = await Messenger.open(
+            vault, store, blobs, deliveries, crypto, now, ChatSettings(), fetch
+        )
+        stack.push_async_callback(chat.close)
+        engine = Engine(store, blobs, deliveries, path, crypto, now, SyncSettings())
+        parts = Parts(vault, store, blobs, chat, engine, stack.pop_all())
+    await parts.set_scopes()
+    return parts

@@ -1,0 +1,130 @@
+"""Contacts and inboxes: making them, and what each side tells the other about reaching it."""
+
+from __future__ import annotations
+
+import json
+
+from volok.chat.content import Introduction
+from volok.chat.payload import Body
+from volok.chat.records import Keys, journal, put_out, setting, to_text
+from volok.model.crypto import OlmAccount
+from volok.store.vault import Transaction
+
+
+def own_relays(tx: Transaction) -> tuple[str, ...]:
+    """The relays at which we read our inboxes."""
+    return tuple(json.loads(str(setting(tx, "relays", "[]"))))
+
+
+def own_name(tx: Transaction) -> str:
+    """How we call ourselves."""
+    return str(setting(tx, "name", ""))
+
+
+def new_inbox(
+    tx: Transaction,
+    keys: Keys,
+    account: OlmAccount,
+    now: int,
+    *,
+    invite: str | None = None,
+    contact: str | None = None,
+) -> tuple[str, bytes]:
+    """Make an inbox with its own keys; returns its public key (hexadecimal) and sealing key."""
+    secret = keys.crypto.random(32)
+    public = keys.crypto.public_key(secret).hex()
+    tx.execute(
+        "INSERT INTO inbox (public, secret, account, identity, invite, contact, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            public,
+            secret,
+            account.pickle(keys.pickle_key),
+            account.identity_key,
+            invite,
+            contact,
+            now,
+        ),
+    )
+    return public, new_sealing_key(tx, keys, public, now)
+
+
+def new_sealing_key(tx: Transaction, keys: Keys, inbox: str, now: int) -> bytes:
+    """Make a sealing key for an inbox and return its public part."""
+    key = keys.crypto.sealing_key()
+    tx.execute(
+        "INSERT INTO sealing (public, secret, inbox, created_at) VALUES (?, ?, ?, ?)",
+        (key.public, key.secret, inbox, now),
+    )
+    return key.public
+
+
+def set_relays(tx: Transaction, contact: str, relays: tuple[str, ...]) -> None:
+    """Replace the relays of a contact; what waits is sealed anew for them."""
+    had = {url for (url,) in contact_relays(tx, contact)}
+    if had == set(relays):
+        return
+    tx.execute("DELETE FROM contact_relay WHERE contact = ?", (contact,))
+    tx.many("INSERT INTO contact_relay VALUES (?, ?)", [(contact, url) for url in relays])
+    tx.execute("UPDATE outbox SET sealed = 0 WHERE contact = ?", (contact,))
+
+
+def contact_relays(tx: Transaction, contact: str) -> list[tuple[str]]:
+    """The relays of a contact."""
+    rows = tx.execute("SELECT url FROM contact_relay WHERE contact = ? ORDER BY url", (contact,))
+    return [(str(url),) for (url,) in rows]
+
+
+def learn(tx: Transaction, contact: str, came: Introduction) -> None:
+    """Take over what a contact says of itself; what is None stays."""
+    tx.execute(
+        "UPDATE contact SET name = coalesce(?, name), their_inbox = coalesce(?, their_inbox), "
+        "their_sealing = coalesce(?, their_sealing), their_reset = coalesce(?, their_reset) "
+        "WHERE id = ?",
+        (came.name, came.inbox, came.sealing, came.reset, contact),
+    )
+    if came.relays is not None:
+        set_relays(tx, contact, came.relays)
+    journal(tx, contact)
+
+
+def introduction(tx: Transaction, keys: Keys, kind: str, inbox: str, account: OlmAccount) -> Body:
+    """Everything a contact needs to reach one inbox of ours, with a fresh reset key.
+
+    The account changes by this: the caller saves it.
+    """
+    (sealing,) = tx.execute(
+        "SELECT public FROM sealing WHERE inbox = ? ORDER BY created_at DESC, rowid DESC LIMIT 1",
+        (inbox,),
+    )[0]
+    return {
+        "type": kind,
+        "name": own_name(tx),
+        "inbox": inbox,
+        "sealing": to_text(sealing),
+        "reset": to_text(account.new_fallback_key()),
+        "relays": list(own_relays(tx)),
+    }
+
+
+def save_account(tx: Transaction, keys: Keys, inbox: str, account: OlmAccount) -> None:
+    """Save the state of an inbox's account."""
+    tx.execute(
+        "UPDATE inbox SET account = ? WHERE public = ?", (account.pickle(keys.pickle_key), inbox)
+    )
+
+
+def tell_keys(tx: Transaction, keys: Keys, contact: str, kind: str, now_ms: int) -> None:
+    """Queue `keys` or `epoch` for a contact: our present name, relays, sealing and reset keys."""
+    inbox, pickle = tx.execute(
+        "SELECT i.public, i.account FROM contact c JOIN inbox i ON i.public = c.inbox "
+        "WHERE c.id = ?",
+        (contact,),
+    )[0]
+    account = keys.crypto.load_account(pickle, keys.pickle_key)
+    body = introduction(tx, keys, kind, inbox, account)
+    save_account(tx, keys, inbox, account)
+    tx.execute(
+        "DELETE FROM outbox WHERE contact = ? AND type = ? AND session IS NULL", (contact, kind)
+    )
+    put_out(tx, contact, keys.crypto.random(16), body, now_ms)

@@ -1,0 +1,404 @@
+"""What each kind of content does when it comes in: one hook per kind.
+
+A hook runs inside the transaction that also saves the ratchet state. What must happen outside the
+vault (blobs to write or erase, events that are done with) it notes in `Effects`; losing those in a
+crash loses no content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from volok.chat import contacts
+from volok.chat.content import (
+    About,
+    Ack,
+    Content,
+    FileContent,
+    Introduction,
+    InviteWarning,
+    Nack,
+    Piece,
+    Text,
+    Timer,
+)
+from volok.chat.payload import Body, Payload, encode_body, parse_body
+from volok.chat.ratchet import Decrypted, start_session
+from volok.chat.records import Keys, journal, notice
+from volok.chat.settings import ChatSettings
+from volok.chat.views import MessageState
+from volok.model.crypto import CryptoError
+from volok.store.vault import Transaction
+from volok.store.vault_deliveries import unqueue, unwant, want
+
+
+@dataclass(slots=True)
+class Effects:
+    """What is to be done outside the vault once the transaction has returned."""
+
+    done_events: list[str] = field(default_factory=list)
+    """Our sealed events whose receipt came: they leave our store."""
+    gone_blobs: list[str] = field(default_factory=list)
+    blobs: list[tuple[str, bytes]] = field(default_factory=list)
+    """Blobs that came whole as pieces: (hash announced, bytes)."""
+    awaited: list[str] = field(default_factory=list)
+    """Blobs that were announced just now; they may be here already."""
+    scopes: bool = False
+    """Inboxes or relays may have changed."""
+    queued: bool = False
+    """Something was queued for, or is wanted from, relays."""
+
+    def clear(self) -> None:
+        """Forget everything: the transaction is tried again."""
+        self.done_events.clear()
+        self.gone_blobs.clear()
+        self.blobs.clear()
+        self.awaited.clear()
+        self.scopes = self.queued = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a hook works with."""
+
+    tx: Transaction
+    keys: Keys
+    settings: ChatSettings
+    effects: Effects
+    now_ms: int
+
+
+def apply(hands: Hands, came: Decrypted, content: Content) -> None:
+    """Run the hook of a content."""
+    match content:
+        case Introduction():
+            contacts.learn(hands.tx, came.contact, content)
+        case Text():
+            _text(hands, came, content)
+        case About():
+            _about(hands, came.contact, content, came.payload)
+        case Timer():
+            _timer(hands, came.contact, content)
+        case Ack():
+            _ack(hands, came.contact, content)
+        case Nack():
+            _nack(hands, came.contact, content)
+        case InviteWarning():
+            notice(hands.tx, hands.keys.crypto, came.contact, "invite-used-twice", "", hands.now_ms)
+        case Piece():
+            _piece(hands, came.contact, content)
+
+
+def _text(hands: Hands, came: Decrypted, text: Text) -> None:
+    tx, contact = hands.tx, came.contact
+    identifier = came.payload.content.hex()
+    later = tx.execute(
+        "SELECT min(sort_ms) FROM message WHERE contact = ? AND mine = 0 AND counter > ?",
+        (contact, text.counter),
+    )[0][0]
+    sort_ms = hands.now_ms if later is None else later
+    number = tx.execute(
+        "INSERT OR IGNORE INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, "
+        "reply, once, timer) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        (
+            identifier,
+            contact,
+            text.text,
+            came.payload.sent_at,
+            sort_ms,
+            text.counter,
+            MessageState.RECEIVED.value,
+            text.reply,
+            int(text.once),
+            text.timer,
+        ),
+    )
+    if not number:
+        return
+    index_text(tx, number[0][0], text.text)
+    relays = contacts.own_relays(tx)
+    for place, file in enumerate(text.files):
+        file_id = f"{identifier}{place:02x}"
+        add_file(tx, file_id, identifier, contact, place, file, here=False)
+        for chunk in file.chunks:
+            want(tx, chunk.name, chunk.size, relays)
+            hands.effects.awaited.append(chunk.name)
+            hands.effects.queued = True
+    early = tx.execute(
+        "DELETE FROM early WHERE contact = ? AND message = ? RETURNING body, sent_ms",
+        (contact, identifier),
+    )
+    for body, sent_ms in sorted(early, key=lambda row: int(row[1])):
+        about = _parse_about(parse_body(body))
+        _apply_about(hands, contact, about, sent_ms)
+    tx.execute("UPDATE contact SET latest_ms = ? WHERE id = ?", (hands.now_ms, contact))
+    journal(tx, contact, identifier, new=True)
+
+
+def index_text(tx: Transaction, number: int, text: str) -> None:
+    """Make a message findable."""
+    if text:
+        tx.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, text))
+
+
+def add_file(
+    tx: Transaction,
+    file_id: str,
+    message: str,
+    contact: str,
+    place: int,
+    file: FileContent,
+    *,
+    here: bool,
+) -> None:
+    """Record a file of a message and its chunks."""
+    tx.execute(
+        "INSERT INTO file (id, message, contact, place, kind, name, media_type, size, key, width, "
+        "height, duration, thumbnail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            file_id,
+            message,
+            contact,
+            place,
+            file.kind,
+            file.name,
+            file.media_type,
+            file.size,
+            file.key,
+            file.width,
+            file.height,
+            file.duration,
+            file.thumbnail,
+        ),
+    )
+    tx.many(
+        "INSERT INTO chunk (file, place, name, size, here) VALUES (?, ?, ?, ?, ?)",
+        [(file_id, i, c.name, c.size, int(here)) for i, c in enumerate(file.chunks)],
+    )
+
+
+def drop_files(tx: Transaction, message: str) -> list[str]:
+    """Destroy the keys of a message's files; returns the blobs to erase."""
+    names = [
+        str(name)
+        for (name,) in tx.execute(
+            "SELECT c.name FROM chunk c JOIN file f ON f.id = c.file WHERE f.message = ?",
+            (message,),
+        )
+    ]
+    for name in names:
+        unwant(tx, name)
+        tx.execute("DELETE FROM piece WHERE name = ?", (name,))
+    unqueue(tx, names)
+    tx.execute(
+        "DELETE FROM chunk WHERE file IN (SELECT id FROM file WHERE message = ?)", (message,)
+    )
+    tx.execute(
+        "UPDATE file SET key = NULL, thumbnail = NULL, gone = 1 WHERE message = ?", (message,)
+    )
+    return names
+
+
+def _parse_about(body: Body) -> About:
+    return About(body["type"], body["to"], body.get("text", ""))
+
+
+def _about(hands: Hands, contact: str, about: About, payload: Payload) -> None:
+    # A reaction may be to a message of either side; edit and delete only to the sender's own.
+    known = hands.tx.execute(
+        "SELECT 1 FROM message WHERE id = ? AND contact = ?", (about.to, contact)
+    )
+    if known:
+        _apply_about(hands, contact, about, payload.sent_at)
+        return
+    hands.tx.execute(
+        "INSERT INTO early (contact, message, body, sent_ms) VALUES (?, ?, ?, ?)",
+        (contact, about.to, encode_body(payload.body), payload.sent_at),
+    )
+
+
+def _apply_about(hands: Hands, contact: str, about: About, sent_ms: int) -> None:
+    tx = hands.tx
+    match about.type:
+        case "reaction":
+            react(tx, about.to, about.text, sent_ms, mine=False)
+        case "edit":
+            change_text(tx, contact, about.to, about.text, sent_ms, mine=False)
+        case "delete":
+            hands.effects.gone_blobs += erase_text(tx, contact, about.to, mine=False)
+    journal(tx, contact, about.to)
+
+
+def react(tx: Transaction, message: str, emoji: str, at_ms: int, *, mine: bool) -> None:
+    """Set, change or (empty) remove one side's reaction; the latest one stands."""
+    rows = tx.execute(
+        "SELECT at_ms FROM reaction WHERE message = ? AND mine = ?", (message, int(mine))
+    )
+    if rows and rows[0][0] > at_ms:
+        return
+    if emoji:
+        tx.execute(
+            "INSERT OR REPLACE INTO reaction VALUES (?, ?, ?, ?)",
+            (message, int(mine), emoji, at_ms),
+        )
+    else:
+        tx.execute("DELETE FROM reaction WHERE message = ? AND mine = ?", (message, int(mine)))
+
+
+def change_text(
+    tx: Transaction, contact: str, message: str, text: str, at_ms: int, *, mine: bool
+) -> bool:
+    """Replace the text of a message of that side; the latest edit stands."""
+    rows = tx.execute(
+        "UPDATE message SET text = ?, edited_ms = ? WHERE id = ? AND contact = ? AND mine = ? "
+        "AND notice IS NULL AND NOT deleted AND coalesce(edited_ms, 0) <= ? RETURNING number",
+        (text, at_ms, message, contact, int(mine), at_ms),
+    )
+    for (number,) in rows:
+        tx.execute("DELETE FROM words WHERE rowid = ?", (number,))
+        index_text(tx, number, text)
+    return bool(rows)
+
+
+def erase_text(tx: Transaction, contact: str, message: str, *, mine: bool) -> list[str]:
+    """Leave only the fact that there was a message; returns the blobs to erase."""
+    rows = tx.execute(
+        "UPDATE message SET text = '', deleted = 1, reply = NULL "
+        "WHERE id = ? AND contact = ? AND mine = ? AND notice IS NULL RETURNING number",
+        (message, contact, int(mine)),
+    )
+    if not rows:
+        return []
+    tx.execute("DELETE FROM words WHERE rowid = ?", (rows[0][0],))
+    tx.execute("DELETE FROM reaction WHERE message = ?", (message,))
+    gone = drop_files(tx, message)
+    tx.execute("DELETE FROM file WHERE message = ?", (message,))
+    return gone
+
+
+def _timer(hands: Hands, contact: str, timer: Timer) -> None:
+    changed = hands.tx.execute(
+        "UPDATE contact SET timer = ? WHERE id = ? AND timer != ? RETURNING id",
+        (timer.seconds, contact, timer.seconds),
+    )
+    if changed:
+        notice(
+            hands.tx,
+            hands.keys.crypto,
+            contact,
+            "timer-changed",
+            str(timer.seconds),
+            hands.now_ms,
+        )
+        journal(hands.tx, contact)
+
+
+def _ack(hands: Hands, contact: str, ack: Ack) -> None:
+    tx = hands.tx
+    for session, upto in ack.sessions:
+        rows = tx.execute(
+            "DELETE FROM outbox WHERE contact = ? AND session = ? AND sequence < ? "
+            "RETURNING number, message",
+            (contact, session, upto),
+        )
+        for number, message in rows:
+            hands.effects.done_events += drop_sealed(tx, number)
+            if message is not None:
+                _advance_state(tx, contact, message, MessageState.DELIVERED)
+    for message in ack.read:
+        _advance_state(tx, contact, message, MessageState.READ)
+
+
+def _advance_state(tx: Transaction, contact: str, message: str, state: MessageState) -> None:
+    below = (
+        "('queued', 'relayed', 'failed')"
+        if state is MessageState.DELIVERED
+        else ("('queued', 'relayed', 'failed', 'delivered')")
+    )
+    changed = tx.execute(
+        "UPDATE message SET state = ?, problem = NULL WHERE id = ? AND contact = ? AND mine "  # noqa: S608
+        f"AND notice IS NULL AND state IN {below} RETURNING id",
+        (state.value, message, contact),
+    )
+    if changed:
+        journal(tx, contact, message)
+
+
+def drop_sealed(tx: Transaction, outbox: int) -> list[str]:
+    """Forget the sealed events of an outbox row and what waits of them; returns their ids."""
+    events = [
+        str(event)
+        for (event,) in tx.execute("DELETE FROM sealed WHERE outbox = ? RETURNING event", (outbox,))
+    ]
+    unqueue(tx, events)
+    return events
+
+
+def encrypt_anew(hands: Hands, contact: str) -> None:
+    """Let everything that waits for a receipt be encrypted again, under the session of then."""
+    tx = hands.tx
+    tx.execute("DELETE FROM outbox WHERE contact = ? AND type = 'ack'", (contact,))
+    rows = tx.execute(
+        "UPDATE outbox SET session = NULL, sequence = NULL, frame = NULL, sealed = 0 "
+        "WHERE contact = ? AND session IS NOT NULL RETURNING number",
+        (contact,),
+    )
+    for (number,) in rows:
+        hands.effects.done_events += drop_sealed(tx, number)
+
+
+def _nack(hands: Hands, contact: str, nack: Nack) -> None:
+    tx = hands.tx
+    tx.execute(
+        "UPDATE outbox SET sealed = 0 WHERE contact = ? AND session = ? "
+        "AND sequence >= ? AND sequence < ?",
+        (contact, nack.session, nack.start, nack.stop),
+    )
+    if nack.lost and tx.execute(
+        "UPDATE session SET sends = 0 WHERE id = ? AND contact = ? AND sends RETURNING id",
+        (nack.session, contact),
+    ):
+        restart(hands, contact)
+
+
+def restart(hands: Hands, contact: str) -> None:
+    """Start a new session by the contact's reset key and encrypt again what waits."""
+    rows = hands.tx.execute(
+        "SELECT i.public, i.account, c.identity, c.their_reset FROM contact c "
+        "JOIN inbox i ON i.public = c.inbox WHERE c.id = ?",
+        (contact,),
+    )
+    inbox, pickle, identity, reset = rows[0]
+    if reset is None:
+        return
+    account = hands.keys.crypto.load_account(pickle, hands.keys.pickle_key)
+    try:
+        start_session(hands.tx, hands.keys, hands.settings, contact, account, identity, reset)
+    except CryptoError:
+        return
+    contacts.save_account(hands.tx, hands.keys, inbox, account)
+    encrypt_anew(hands, contact)
+
+
+def _piece(hands: Hands, contact: str, piece: Piece) -> None:
+    tx = hands.tx
+    rows = tx.execute(
+        "SELECT c.size FROM chunk c JOIN file f ON f.id = c.file "
+        "WHERE c.name = ? AND f.contact = ? AND NOT c.here",
+        (piece.name, contact),
+    )
+    if not rows or piece.start + len(piece.data) > rows[0][0]:
+        return
+    tx.execute(
+        "INSERT OR IGNORE INTO piece VALUES (?, ?, ?)", (piece.name, piece.start, piece.data)
+    )
+    pieces = tx.execute(
+        "SELECT start, data FROM piece WHERE name = ? ORDER BY start", (piece.name,)
+    )
+    whole = b""
+    for start, data in pieces:
+        if start != len(whole):
+            return
+        whole += data
+    if len(whole) == rows[0][0]:
+        hands.effects.blobs.append((piece.name, whole))

@@ -1,0 +1,393 @@
+"""Conversations as one object: everything that a page, a command or a bot may ask for.
+
+Each method reads the vault or changes it in one transaction and returns; the `Worker` carries what
+follows. Errors that a person can do something about are `ChatError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+from volok.chat import composing, contacts, invites, messages, people, safety
+from volok.chat.chores import delete_events
+from volok.chat.files import FileGone, file_body, read_file, store_file
+from volok.chat.hooks import Hands, drop_files
+from volok.chat.invite_codec import (
+    InvalidInvite,
+    bundle_hash,
+    encode_file,
+    locator_secret,
+    open_bundle,
+    parse_file,
+    parse_link,
+    seal_bundle,
+)
+from volok.chat.kit import FetchInvite, Kit
+from volok.chat.people import InboxScope
+from volok.chat.records import Keys, setting
+from volok.chat.settings import ChatSettings
+from volok.chat.views import (
+    Change,
+    ChatError,
+    Contact,
+    FileState,
+    FileView,
+    InviteView,
+    Message,
+    Outgoing,
+    SafetyNumber,
+)
+from volok.chat.worker import Worker
+from volok.model.crypto import Crypto
+from volok.model.envelope import InvalidEnvelope, wrap
+from volok.store.blobs import Blobs
+from volok.store.deliveries import ItemKind
+from volok.store.store import Store
+from volok.store.vault import T, Transaction, Vault
+from volok.store.vault_deliveries import VaultDeliveries, queue
+
+
+class Messenger:
+    """The conversations of one open node."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._worker = Worker(kit)
+
+    @classmethod
+    async def open(
+        cls,
+        vault: Vault,
+        store: Store,
+        blobs: Blobs,
+        deliveries: VaultDeliveries,
+        crypto: Crypto,
+        now: Callable[[], float],
+        fetch_invite: FetchInvite,
+        settings: ChatSettings,
+    ) -> Messenger:
+        """Open conversations over a vault whose schema is `volok.chat.schema.SCHEMA`."""
+        pickle_key, epoch = await vault.transact(partial(people.node_keys, crypto=crypto))
+        keys = Keys(crypto, pickle_key, epoch)
+        return cls(Kit(vault, store, blobs, deliveries, keys, now, settings, fetch_invite))
+
+    async def run(self) -> None:
+        """Send, receive and keep time until cancelled."""
+        await self._worker.run()
+
+    async def settle(self) -> None:
+        """Do once what `run` would do now: for a node that opens only for a moment."""
+        await self._worker.settle()
+
+    async def restored(self) -> None:
+        """This vault comes from a backup: announce a new epoch and start new sessions."""
+        epoch = await self._kit.vault.transact(
+            partial(people.new_epoch, crypto=self._kit.keys.crypto)
+        )
+        keys = Keys(self._kit.keys.crypto, self._kit.keys.pickle_key, epoch)
+        await self._kit.change(lambda hands: people.start_anew(hands, keys))
+
+    async def _read(self, work: Callable[[Transaction], T]) -> T:
+        return await self._kit.vault.read(work)
+
+    # The person
+
+    async def name(self) -> str:
+        """How we call ourselves."""
+        return await self._read(contacts.own_name)
+
+    async def set_name(self, name: str) -> None:
+        """Change it, and tell every contact."""
+        await self._kit.change(partial(people.set_name, name=name))
+
+    async def relays(self) -> list[str]:
+        """The relays at which we read."""
+        return list(await self._read(contacts.own_relays))
+
+    async def set_relays(self, urls: Sequence[str]) -> None:
+        """Replace them, and tell every contact. Raises InvalidUrl."""
+        await self._kit.change(partial(people.set_own_relays, urls=urls))
+
+    async def default_timer(self) -> int:
+        """Seconds of the disappearing timer in new conversations; 0 is never."""
+        return int(await self._read(lambda tx: setting(tx, "timer", 0)) or 0)
+
+    async def set_default_timer(self, seconds: int) -> None:
+        """Change it for conversations that begin from now on."""
+        await self._kit.change(partial(people.set_default_timer, seconds=seconds))
+
+    # Contacts
+
+    async def contacts(self) -> list[Contact]:
+        """Everybody: pinned first, then by the latest message."""
+        return await self._read(messages.contacts)
+
+    async def contact(self, identifier: str) -> Contact:
+        """One contact. Raises ChatError."""
+        return await self._read(lambda tx: messages.contact(tx, identifier))
+
+    async def find(self, who: str) -> Contact:
+        """A contact by id or name. Raises ChatError."""
+        return await self._read(lambda tx: messages.find(tx, who))
+
+    async def rename(self, contact: str, name: str) -> None:
+        """Call a contact by a name of our own; empty goes back to theirs."""
+        await self._kit.change(partial(people.rename, contact=contact, name=name))
+
+    async def mute(self, contact: str, on: bool) -> None:
+        """No notifications from a contact."""
+        await self._kit.change(partial(people.set_flag, contact=contact, flag="muted", on=on))
+
+    async def pin(self, contact: str, on: bool) -> None:
+        """Keep a conversation at the top."""
+        await self._kit.change(partial(people.set_flag, contact=contact, flag="pinned", on=on))
+
+    async def verify(self, contact: str, on: bool) -> None:
+        """Note that the safety numbers were compared."""
+        await self._kit.change(partial(people.set_flag, contact=contact, flag="verified", on=on))
+
+    async def block(self, contact: str, on: bool) -> None:
+        """Neither show nor acknowledge anything from a contact."""
+        await self._kit.change(partial(people.block, contact=contact, on=on))
+
+    async def forget(self, contact: str) -> None:
+        """Delete a conversation and everything that the relationship consists of."""
+        await self._kit.change(partial(people.forget, contact=contact))
+
+    async def accept_key(self, contact: str) -> None:
+        """Accept a contact's new identity key and go on."""
+        await self._kit.change(partial(people.accept_key, contact=contact))
+
+    async def safety_number(self, contact: str) -> SafetyNumber:
+        """What to compare with a contact. Raises ChatError while they have not answered yet."""
+        return await self._read(lambda tx: safety.number(tx, contact))
+
+    async def set_timer(self, contact: str, seconds: int) -> None:
+        """Messages of this conversation disappear so long after they are seen; 0 is never."""
+        await self._kit.change(partial(composing.set_timer, contact=contact, seconds=seconds))
+
+    # Messages
+
+    async def messages(
+        self, contact: str, before: int | None = None, limit: int = 50
+    ) -> list[Message]:
+        """The latest messages, or those before the one whose `order` is given; oldest first."""
+        return await self._read(lambda tx: messages.page(tx, contact, before, limit))
+
+    async def message(self, identifier: str) -> Message:
+        """One message. Raises ChatError."""
+        return await self._read(lambda tx: messages.one(tx, identifier))
+
+    async def search(self, text: str, limit: int = 50) -> list[Message]:
+        """Messages with all these words, newest first."""
+        return await self._read(lambda tx: messages.search(tx, text, limit))
+
+    async def send(
+        self,
+        contact: str,
+        text: str,
+        files: Sequence[Outgoing] = (),
+        reply_to: str | None = None,
+        view_once: bool = False,
+    ) -> Message:
+        """Write a message; it is durable on return. Raises ChatError."""
+        kit = self._kit
+        await self._read(lambda tx: composing.check(tx, contact, text, files, kit.settings))
+        stored = [await store_file(kit.keys.crypto, kit.blobs, file) for file in files]
+        draft = composing.Draft(contact, text, tuple(stored), reply_to, view_once)
+        manifests = tuple(file_body(file) for file in stored)
+        identifier = await kit.change(partial(composing.write, draft=draft, manifests=manifests))
+        return await self.message(identifier)
+
+    async def react(self, message: str, emoji: str) -> None:
+        """Set our reaction to a message; empty removes it."""
+        await self._kit.change(partial(composing.react, message=message, emoji=emoji))
+
+    async def edit(self, message: str, text: str) -> None:
+        """Replace the text of a message of ours. Raises ChatError."""
+        await self._kit.change(partial(composing.edit, message=message, text=text))
+
+    async def delete(self, message: str, for_everyone: bool) -> None:
+        """Delete a message here, or (ours) for both. Raises ChatError."""
+        await self._kit.change(
+            partial(composing.delete, message=message, for_everyone=for_everyone)
+        )
+
+    async def retry(self, message: str) -> None:
+        """Send a message that failed once more."""
+        await self._kit.change(partial(composing.retry, message=message))
+
+    async def seen(self, contact: str) -> None:
+        """Everything of this conversation has been seen."""
+        await self._kit.change(partial(composing.seen, contact=contact))
+
+    async def waiting(self) -> int:
+        """How many messages of ours have no receipt yet."""
+        rows = await self._read(
+            lambda tx: tx.execute("SELECT count(*) FROM outbox WHERE type = 'text'")
+        )
+        return int(rows[0][0])
+
+    # Files
+
+    async def file(self, identifier: str) -> tuple[FileView, AsyncIterator[bytes]]:
+        """A file and its bytes. Raises ChatError when it is not here (yet, or any more)."""
+        kit = self._kit
+        view, key, names, once = await self._read(lambda tx: composing.find_file(tx, identifier))
+        if once:
+            raise ChatError("This picture can be opened once only.")
+        if key is None or view.state is not FileState.READY:
+            raise ChatError("This file is not here.")
+        return view, read_file(kit.keys.crypto, kit.blobs, key, names, view.size)
+
+    async def open_once(self, identifier: str) -> tuple[FileView, bytes]:
+        """Give the bytes of a view-once file and destroy it. Raises ChatError."""
+        kit = self._kit
+        view, key, names, _ = await self._read(lambda tx: composing.find_file(tx, identifier))
+        if key is None or view.state is not FileState.READY:
+            raise ChatError("This picture has been opened already, or is not here yet.")
+        try:
+            pieces = read_file(kit.keys.crypto, kit.blobs, key, names, view.size)
+            data = b"".join([piece async for piece in pieces])
+        except FileGone as error:
+            raise ChatError(str(error)) from error
+
+        def destroy(hands: Hands) -> None:
+            message = composing.message_of_file(hands.tx, identifier)
+            hands.effects.gone_blobs += drop_files(hands.tx, message)
+            composing.touch(hands.tx, message)
+
+        await kit.change(destroy)
+        return view, data
+
+    # Invites
+
+    async def invite(self, days: int = 7, multiple: bool = False) -> InviteView:
+        """Make an invite and leave its sealed bundle on our relays. Raises ChatError."""
+        kit = self._kit
+        now = int(kit.now())
+        if not 1 <= days <= 365:
+            raise ChatError("An invite lasts between 1 and 365 days.")
+        identifier = await kit.change(
+            lambda hands: invites.create(hands.tx, hands.keys, now, days, multiple)
+        )
+        secret, bundle = (
+            await self._read(
+                lambda tx: tx.execute(
+                    "SELECT secret, bundle FROM invite WHERE id = ?", (identifier,)
+                )
+            )
+        )[0]
+        crypto = kit.keys.crypto
+        locator = crypto.public_key(locator_secret(secret)).hex()
+        event = wrap(crypto, locator, seal_bundle(crypto, secret, bundle), kit.now(), days + 2)
+        await kit.store.add([event], now)
+
+        def publish(hands: Hands) -> None:
+            hands.tx.execute("UPDATE invite SET event = ? WHERE id = ?", (event.id, identifier))
+            queue(hands.tx, ItemKind.EVENT, [event.id], contacts.own_relays(hands.tx))
+            hands.effects.queued = hands.effects.scopes = True
+
+        await kit.change(publish)
+        return await self._read(lambda tx: invites.view(tx, identifier))
+
+    async def invites(self) -> list[InviteView]:
+        """All invites, newest first."""
+        return await self._read(invites.views)
+
+    async def revoke(self, identifier: str) -> None:
+        """End an invite: nobody can use it any more."""
+        event, secret = await self._kit.change(lambda hands: invites.revoke(hands.tx, identifier))
+        if event is not None:
+            await delete_events(self._kit, secret, [event])
+
+    async def invite_file(self, identifier: str) -> bytes:
+        """The invite as a self-contained file, for where there is no network."""
+        rows = await self._read(
+            lambda tx: tx.execute("SELECT bundle FROM invite WHERE id = ?", (identifier,))
+        )
+        if not rows:
+            raise ChatError("There is no such invite.")
+        return encode_file(rows[0][0])
+
+    async def accept(self, link: str) -> Contact:
+        """Accept an invite by its link: fetches the bundle from its relays. Raises ChatError."""
+        try:
+            parsed = parse_link(link)
+            locator = locator_secret(parsed.secret)
+            for content in await self._kit.fetch_invite(parsed.relays, locator):
+                try:
+                    sealed = people.sealed_content(content)
+                    bundle = open_bundle(self._kit.keys.crypto, parsed.secret, sealed)
+                except (InvalidInvite, InvalidEnvelope):
+                    continue
+                if bundle_hash(bundle) == parsed.hash:
+                    return await self._accept(bundle)
+        except InvalidInvite as error:
+            raise ChatError(str(error)) from error
+        raise ChatError(
+            "This invite is not on its relays: it was used up, revoked, has expired, or is not "
+            "there yet. Ask for a new one."
+        )
+
+    async def accept_file(self, data: bytes) -> Contact:
+        """Accept a self-contained invite. Raises ChatError."""
+        try:
+            return await self._accept(parse_file(data))
+        except InvalidInvite as error:
+            raise ChatError(str(error)) from error
+
+    async def _accept(self, bundle: bytes) -> Contact:
+        now = int(self._kit.now())
+
+        def work(hands: Hands) -> str:
+            people.adopt_relays(hands, bundle)
+            hands.effects.scopes = True
+            return invites.accept(hands.tx, hands.keys, hands.settings, bundle, now)
+
+        return await self.contact(await self._kit.change(work))
+
+    # What the app wires
+
+    async def scopes(self) -> list[InboxScope]:
+        """The inboxes to be read, each with its relays."""
+        return await self._read(people.scopes)
+
+    def scopes_changed(self) -> Callable[[], object]:
+        """A waiter: take it before `scopes`, await its result after."""
+        return self._kit.scopes.waiter()
+
+    async def cursor(self) -> int:
+        """The journal's newest line."""
+        rows = await self._read(
+            lambda tx: tx.execute("SELECT coalesce(max(cursor), 0) FROM journal")
+        )
+        return int(rows[0][0])
+
+    async def follow(self, cursor: int) -> AsyncIterator[Sequence[Change]]:
+        """Yield journal lines after `cursor`, for ever."""
+        while True:
+            wait = self._kit.changed.waiter()
+            lines = await self._read(partial(people.journal_after, cursor=cursor))
+            if lines:
+                cursor = lines[-1].cursor
+                yield lines
+            else:
+                await wait()
+
+    def export_parts(self, contact: str | None) -> AsyncIterator[people.Parcel]:
+        """What waits for a contact, or for each contact, sealed anew for being carried by hand."""
+        return people.parcels(self._kit, contact)
+
+    async def opening_keys(self) -> list[tuple[str, bytes]]:
+        """Every (inbox, secret sealing key) that a bundle for us may be sealed to."""
+        return await self._read(people.opening_keys)
+
+    async def take_blob(self, name: str) -> None:
+        """A blob is in the blob store now; if it is wanted, its file gets it."""
+        wanted = await self._read(
+            lambda tx: tx.execute("SELECT 1 FROM chunk WHERE name = ? AND NOT here", (name,))
+        )
+        if wanted:
+            await self._kit.deliveries.arrived(name)

@@ -1,0 +1,263 @@
+"""The person and their contacts: names, relays, flags, epochs, and what the app wires."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from volok.chat import contacts
+from volok.chat.content import MAX_RELAYS, MAX_TIMER
+from volok.chat.hooks import Hands, drop_files, drop_sealed, restart
+from volok.chat.invite_codec import MAX_NAME, clip, parse_bundle
+from volok.chat.kit import Kit
+from volok.chat.ratchet import encrypt_waiting
+from volok.chat.receive import accept_key as accept_pending_key
+from volok.chat.records import Keys, journal, set_setting, setting
+from volok.chat.sending import Ready, ready_rows, seal
+from volok.chat.views import Change, ChatError, ContactState
+from volok.model.crypto import Crypto
+from volok.model.envelope import BUCKETS, InvalidEnvelope
+from volok.model.urls import normalise_relay_url
+from volok.store.vault import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class InboxScope:
+    """An inbox that is to be read at these relays. Its secret answers NIP-42 challenges."""
+
+    public: str
+    secret: bytes
+    relays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What waits for one contact, ready to be put into a bundle."""
+
+    contact: str
+    inbox: str
+    sealing: bytes
+    events: tuple[bytes, ...]
+    """Sealed envelopes as canonical JSON."""
+    blobs: tuple[str, ...]
+    """Names of blobs that belong to them."""
+
+
+def node_keys(tx: Transaction, crypto: Crypto) -> tuple[bytes, bytes]:
+    """The key of the Olm pickles and this node's epoch; made at first use."""
+    pickle_key = setting(tx, "pickle_key")
+    if not isinstance(pickle_key, bytes):
+        pickle_key = crypto.random(32)
+        set_setting(tx, "pickle_key", pickle_key)
+    epoch = setting(tx, "epoch")
+    if not isinstance(epoch, bytes):
+        epoch = new_epoch(tx, crypto)
+    return pickle_key, epoch
+
+
+def new_epoch(tx: Transaction, crypto: Crypto) -> bytes:
+    """Choose a new epoch for this node."""
+    epoch = crypto.random(8)
+    set_setting(tx, "epoch", epoch)
+    return epoch
+
+
+def start_anew(hands: Hands, keys: Keys) -> None:
+    """After a restoration: old sessions only receive, and every contact hears the new epoch.
+
+    `epoch` is the first content of each new session, so that it is taken up before the rest.
+    """
+    hands = replace(hands, keys=keys)
+    tx = hands.tx
+    tx.execute("UPDATE session SET sends = 0")
+    for (contact,) in tx.execute("SELECT id FROM contact WHERE their_reset IS NOT NULL"):
+        restart(hands, contact)
+        contacts.tell_keys(tx, keys, contact, "epoch", hands.now_ms)
+        tx.execute(
+            "UPDATE outbox SET number = (SELECT min(number) FROM outbox) - 1 "
+            "WHERE contact = ? AND type = 'epoch' AND session IS NULL",
+            (contact,),
+        )
+
+
+def _clean_name(name: str) -> str:
+    cleaned = clip(" ".join(name.split()), MAX_NAME)
+    if not cleaned or not cleaned.isprintable():
+        raise ChatError("Choose a name of at most 64 letters.")
+    return cleaned
+
+
+def set_name(hands: Hands, name: str) -> None:
+    """Change how we call ourselves, and tell every contact."""
+    before = contacts.own_name(hands.tx)
+    cleaned = _clean_name(name)
+    set_setting(hands.tx, "name", cleaned)
+    if before not in ("", cleaned):
+        _tell_everybody(hands)
+
+
+def _tell_everybody(hands: Hands) -> None:
+    for (contact,) in hands.tx.execute("SELECT id FROM contact WHERE state = 'active'"):
+        contacts.tell_keys(hands.tx, hands.keys, contact, "keys", hands.now_ms)
+
+
+def set_own_relays(hands: Hands, urls: Sequence[str]) -> None:
+    """Replace the relays at which we read, and tell every contact."""
+    relays = list(dict.fromkeys(normalise_relay_url(url) for url in urls))
+    if len(relays) > MAX_RELAYS:
+        raise ChatError(f"At most {MAX_RELAYS} relays are useful.")
+    if relays == list(contacts.own_relays(hands.tx)):
+        return
+    set_setting(hands.tx, "relays", json.dumps(relays))
+    hands.effects.scopes = True
+    _tell_everybody(hands)
+
+
+def adopt_relays(hands: Hands, bundle: bytes) -> None:
+    """A node without relays reads at those of the person whose invite it accepts."""
+    if not contacts.own_relays(hands.tx):
+        set_setting(hands.tx, "relays", json.dumps(parse_bundle(bundle).relays))
+
+
+def set_default_timer(hands: Hands, seconds: int) -> None:
+    """Change the timer of conversations that begin from now on."""
+    if not 0 <= seconds <= MAX_TIMER:
+        raise ChatError("A timer lasts between a second and a year.")
+    set_setting(hands.tx, "timer", seconds)
+
+
+def _must_exist(tx: Transaction, contact: str) -> None:
+    if not tx.execute("SELECT 1 FROM contact WHERE id = ?", (contact,)):
+        raise ChatError("There is no such contact.")
+
+
+def rename(hands: Hands, contact: str, name: str) -> None:
+    """Give a contact a name of our own; empty goes back to theirs."""
+    _must_exist(hands.tx, contact)
+    given = _clean_name(name) if name.strip() else None
+    hands.tx.execute("UPDATE contact SET given_name = ? WHERE id = ?", (given, contact))
+    journal(hands.tx, contact)
+
+
+def set_flag(hands: Hands, contact: str, flag: str, on: bool) -> None:
+    """Set one of muted, pinned, verified."""
+    _must_exist(hands.tx, contact)
+    column = {"muted": "muted", "pinned": "pinned", "verified": "verified"}[flag]
+    hands.tx.execute(
+        f"UPDATE contact SET {column} = ? WHERE id = ?",  # noqa: S608 (three fixed names)
+        (int(on), contact),
+    )
+    journal(hands.tx, contact)
+
+
+def block(hands: Hands, contact: str, on: bool) -> None:
+    """Block or unblock."""
+    _must_exist(hands.tx, contact)
+    state = ContactState.BLOCKED if on else ContactState.ACTIVE
+    hands.tx.execute("UPDATE contact SET state = ? WHERE id = ?", (state.value, contact))
+    hands.effects.scopes = True
+    journal(hands.tx, contact)
+
+
+def accept_key(hands: Hands, contact: str) -> None:
+    """Accept a contact's new identity key."""
+    _must_exist(hands.tx, contact)
+    accept_pending_key(hands, contact)
+    journal(hands.tx, contact)
+
+
+def forget(hands: Hands, contact: str) -> None:
+    """Delete everything that a relationship consists of."""
+    tx = hands.tx
+    _must_exist(tx, contact)
+    for (number,) in tx.execute("SELECT number FROM outbox WHERE contact = ?", (contact,)):
+        hands.effects.done_events += drop_sealed(tx, number)
+    for message, number in tx.execute(
+        "SELECT id, number FROM message WHERE contact = ?", (contact,)
+    ):
+        hands.effects.gone_blobs += drop_files(tx, message)
+        tx.execute("DELETE FROM words WHERE rowid = ?", (number,))
+        tx.execute("DELETE FROM reaction WHERE message = ?", (message,))
+    (inbox,) = tx.execute("SELECT inbox FROM contact WHERE id = ?", (contact,))[0]
+    tables = (
+        "outbox", "message", "file", "early", "seen", "session", "content_known",
+        "retired_epoch", "contact_relay",
+    )  # fmt: skip
+    for table in tables:
+        tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608
+    for table in ("held_frame", "held_part", "sealing", "spent"):
+        tx.execute(f"DELETE FROM {table} WHERE inbox = ?", (inbox,))  # noqa: S608
+    tx.execute("DELETE FROM inbox WHERE public = ?", (inbox,))
+    tx.execute("DELETE FROM contact WHERE id = ?", (contact,))
+    hands.effects.scopes = True
+    journal(tx, contact)
+
+
+def scopes(tx: Transaction) -> list[InboxScope]:
+    """The inboxes to be read: of relationships, and of invites that may still be used."""
+    relays = contacts.own_relays(tx)
+    rows = tx.execute(
+        "SELECT i.public, i.secret FROM inbox i LEFT JOIN contact c ON c.id = i.contact "
+        "WHERE i.invite IS NOT NULL OR c.state != 'blocked' ORDER BY i.created_at, i.public"
+    )
+    return [InboxScope(str(public), bytes(secret), relays) for public, secret in rows]
+
+
+def opening_keys(tx: Transaction) -> list[tuple[str, bytes]]:
+    """Every inbox with each of its secret sealing keys, newest first."""
+    rows = tx.execute("SELECT inbox, secret FROM sealing ORDER BY created_at DESC")
+    return [(str(inbox), bytes(secret)) for inbox, secret in rows]
+
+
+def journal_after(tx: Transaction, cursor: int) -> list[Change]:
+    """Journal lines after a cursor."""
+    rows = tx.execute(
+        "SELECT cursor, kind, contact, message, new FROM journal WHERE cursor > ? "
+        "ORDER BY cursor LIMIT 500",
+        (cursor,),
+    )
+    return [Change(n, kind, contact, message, bool(new)) for n, kind, contact, message, new in rows]
+
+
+def sealed_content(content: str) -> bytes:
+    """The bytes of an event's content. Raises InvalidEnvelope."""
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidEnvelope("Not base64.") from error
+
+
+async def parcels(kit: Kit, contact: str | None) -> AsyncIterator[Parcel]:
+    """Seal anew, for each contact asked for, everything that waits for their receipt."""
+
+    def prepare(tx: Transaction) -> list[tuple[str, str, bytes]]:
+        encrypt_waiting(tx, kit.keys, kit.settings, 10 * kit.settings.window)
+        rows = tx.execute(
+            "SELECT id, their_inbox, their_sealing FROM contact "
+            "WHERE state IN ('active', 'waiting') AND (? IS NULL OR id = ?)",
+            (contact, contact),
+        )
+        return [(str(i), str(inbox), bytes(sealing)) for i, inbox, sealing in rows]
+
+    for identifier, inbox, sealing in await kit.vault.transact(prepare):
+        rows, blobs = await kit.vault.read(partial(_waiting_for, contact=identifier))
+        events: list[bytes] = []
+        for row in rows:
+            sealed = await seal(kit, replace(row, bucket=BUCKETS[-1]))
+            events += [event.to_json() for event in sealed]
+        if events:
+            yield Parcel(identifier, inbox, sealing, tuple(events), tuple(blobs))
+
+
+def _waiting_for(tx: Transaction, contact: str) -> tuple[list[Ready], list[str]]:
+    rows = ready_rows(tx, "o.contact = ? ORDER BY o.number", (contact,))
+    blobs = tx.execute(
+        "SELECT c.name FROM chunk c JOIN file f ON f.id = c.file "
+        "JOIN outbox o ON o.message = f.message WHERE o.contact = ?",
+        (contact,),
+    )
+    return rows, [str(name) for (name,) in blobs]

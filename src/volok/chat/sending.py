@@ -1,0 +1,121 @@
+"""From the outbox to the store: encrypt, seal, and queue for the relays of whoever shall get it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from volok.chat.contacts import contact_relays
+from volok.chat.hooks import Hands, drop_sealed
+from volok.chat.kit import Kit
+from volok.chat.ratchet import encrypt_waiting
+from volok.model.crypto import CryptoError
+from volok.model.envelope import BUCKETS, DAY, largest_bucket, seal_envelope, split
+from volok.model.event import Event
+from volok.store.deliveries import ItemKind
+from volok.store.vault import Transaction
+from volok.store.vault_deliveries import facts, queue
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """One framed row of the outbox with everything needed to seal it."""
+
+    number: int
+    contact: str
+    identity: bytes
+    session: bytes
+    sequence: int
+    frame: bytes
+    inbox: str
+    sealing: bytes
+    bucket: int
+
+
+def bucket_for(tx: Transaction, contact: str, cap: int | None) -> int:
+    """The largest bucket that every relay of a contact takes."""
+    buckets = [largest_bucket(facts(tx, url).max_content) for (url,) in contact_relays(tx, contact)]
+    return min([*buckets, cap or BUCKETS[-1]])
+
+
+def ready_rows(tx: Transaction, where: str, parameters: tuple[str | int, ...]) -> list[Ready]:
+    """Framed rows of the outbox in their order; `where` is a condition over `o`."""
+    rows = tx.execute(
+        "SELECT o.number, o.contact, o.ours, o.session, o.sequence, o.frame, c.their_inbox, "  # noqa: S608
+        "c.their_sealing, c.bucket FROM outbox o JOIN contact c ON c.id = o.contact "
+        f"WHERE o.session IS NOT NULL AND {where}",
+        parameters,
+    )
+    buckets: dict[str, int] = {}
+    for row in rows:
+        if row[1] not in buckets:
+            buckets[row[1]] = bucket_for(tx, row[1], row[8])
+    return [
+        Ready(number, contact, ours, session, sequence, frame, inbox, sealing, buckets[contact])
+        for number, contact, ours, session, sequence, frame, inbox, sealing, _ in rows
+    ]
+
+
+async def seal(kit: Kit, row: Ready) -> list[Event]:
+    """Seal one frame into envelopes. Raises CryptoError for a contact whose key is no key."""
+    parts = split(row.identity, row.session, row.sequence, row.frame, row.bucket)
+    now, days = kit.now(), kit.settings.envelope_days
+    return [
+        await seal_envelope(kit.keys.crypto, row.inbox, row.sealing, part, now, days)
+        for part in parts
+    ]
+
+
+async def send_waiting(kit: Kit) -> bool:
+    """Encrypt and seal one batch of what waits; returns whether there may be more."""
+    most = kit.settings.batch
+
+    def encrypt(tx: Transaction) -> tuple[int, list[Ready]]:
+        count = encrypt_waiting(tx, kit.keys, kit.settings, most)
+        condition = (
+            "o.sealed = 0 AND EXISTS (SELECT 1 FROM contact_relay r WHERE r.contact = o.contact) "
+            "ORDER BY o.number LIMIT ?"
+        )
+        return count, ready_rows(tx, condition, (most,))
+
+    count, rows = await kit.vault.transact(encrypt)
+    if not rows:
+        return count > 0
+    sealed: list[tuple[Ready, list[Event]]] = []
+    for row in rows:
+        try:
+            sealed.append((row, await seal(kit, row)))
+        except CryptoError:
+            sealed.append((row, []))
+    now = int(kit.now())
+    await kit.store.add([event for _, events in sealed for event in events], now)
+
+    def record(hands: Hands) -> None:
+        for row, events in sealed:
+            _record(hands, row, events)
+        hands.effects.queued = True
+
+    await kit.change_quietly(record)
+    return True
+
+
+def _record(hands: Hands, row: Ready, events: list[Event]) -> None:
+    tx = hands.tx
+    expires_at = min((e.created_at for e in events), default=0) + (
+        hands.settings.envelope_days * DAY
+    )
+    # A receipt may have come while we sealed: then the row is gone and nothing needs to go out.
+    still = tx.execute(
+        "UPDATE outbox SET sealed = 1, expires_at = ?, bucket = ?, refused = ? "
+        "WHERE number = ? AND session = ? RETURNING number",
+        (expires_at, row.bucket, None if events else "key", row.number, row.session),
+    )
+    if not still:
+        hands.effects.done_events += [event.id for event in events]
+        return
+    hands.effects.done_events += drop_sealed(tx, row.number)
+    tx.many(
+        "INSERT INTO sealed (event, outbox, part) VALUES (?, ?, ?)",
+        [(event.id, row.number, part) for part, event in enumerate(events)],
+    )
+    relays = [url for (url,) in contact_relays(tx, row.contact)]
+    queue(tx, ItemKind.EVENT, [event.id for event in events], relays)

@@ -1,0 +1,178 @@
+"""The background work: send, receive, follow marks, and do what the clock asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from volok.chat import chores, marks
+from volok.chat.hooks import Hands
+from volok.chat.kit import Kit
+from volok.chat.receive import take_in
+from volok.chat.records import set_setting, setting
+from volok.chat.sending import send_waiting
+from volok.model.envelope import KIND_ENVELOPE, InvalidEnvelope, Part, open_envelope
+from volok.store.store import Entry
+from volok.store.vault import Transaction
+from volok.store.vault_deliveries import forget_marks
+from volok.store.vault_deliveries import marks as read_marks
+
+IDLE = 30.0
+"""Seconds between looks at what has no time of its own (gaps, keys, reseals)."""
+
+DELETE_AFTER = 2.0
+"""Envelopes that we took in are asked to be deleted at most this often, in seconds."""
+
+
+class Worker:
+    """Runs until cancelled. All it has done is in the vault; it may be killed at any time."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self.dropped = 0
+        """Envelopes addressed to us that none of our keys opens."""
+
+    async def run(self) -> None:
+        """Do everything at once, until cancelled or one part fails."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send())
+            group.create_task(self._receive())
+            group.create_task(self._follow_marks())
+            group.create_task(self._keep_time())
+
+    async def settle(self) -> None:
+        """Do once, in order, everything that can be done now; for a node that does not stay up."""
+        await self.catch_up()
+        await self._take_marks()
+        await self._kit.change(
+            lambda hands: hands.tx.execute(
+                "UPDATE contact SET ack_due_ms = ? WHERE ack_due_ms IS NOT NULL", (hands.now_ms,)
+            )
+        )
+        await self._kit.change(chores.send_receipts)
+        await chores.ask_to_delete(self._kit)
+        while await send_waiting(self._kit):
+            pass
+
+    async def _send(self) -> None:
+        while True:
+            wait = self._kit.outgoing.waiter()
+            if not await send_waiting(self._kit):
+                await wait()
+
+    async def _receive(self) -> None:
+        cursor = await self._cursor()
+        async for entries in self._kit.store.follow(cursor):
+            for at in range(0, len(entries), self._kit.settings.batch):
+                await self._take_entries(entries[at : at + self._kit.settings.batch])
+
+    async def catch_up(self) -> None:
+        """Take in everything that is in the store's log by now."""
+        while True:
+            cursor = await self._cursor()
+            entries = await self._kit.store.log(
+                cursor, self._kit.settings.batch, int(self._kit.now())
+            )
+            if not entries:
+                return
+            await self._take_entries(entries)
+
+    async def _cursor(self) -> int:
+        return int(await self._kit.vault.read(lambda tx: setting(tx, "log_cursor", 0)) or 0)
+
+    async def _take_entries(self, entries: Sequence[Entry]) -> None:
+        kit = self._kit
+        addressed = [
+            (inbox, entry)
+            for entry in entries
+            if entry.event.kind == KIND_ENVELOPE and (inbox := entry.event.tag("p"))
+        ]
+        opened: list[tuple[Part, str, str]] = []
+        if addressed:
+            secrets = await kit.vault.read(_sealing_secrets)
+            for inbox, entry in addressed:
+                if inbox not in secrets:
+                    continue
+                try:
+                    part = await open_envelope(kit.keys.crypto, entry.event, inbox, secrets[inbox])
+                except InvalidEnvelope:
+                    self.dropped += 1
+                    continue
+                opened.append((part, inbox, entry.event.id))
+
+        def work(hands: Hands) -> None:
+            take_in(hands, opened)
+            set_setting(hands.tx, "log_cursor", entries[-1].number)
+
+        if opened:
+            await kit.change(work)
+        else:
+            await kit.change_quietly(work)
+
+    async def _follow_marks(self) -> None:
+        while True:
+            if not await self._take_marks():
+                await self._kit.deliveries.marked()
+
+    async def _take_marks(self) -> bool:
+        kit = self._kit
+
+        def work(hands: Hands) -> tuple[bool, list[str]]:
+            new = read_marks(hands.tx, 0, 1000)
+            framed = marks.apply_marks(hands, new)
+            if new:
+                forget_marks(hands.tx, new[-1].number)
+            return bool(new), framed
+
+        some, framed = await kit.change_quietly(work)
+        if some:
+            kit.changed.fire()
+            kit.outgoing.fire()
+        for name, data in await marks.frame_blobs(kit.blobs, framed):
+            await kit.change(partial(marks.put_pieces, name=name, data=data))
+        return some
+
+    async def _keep_time(self) -> None:
+        kit = self._kit
+        last_deletion = 0.0
+        while True:
+            due = await kit.change_quietly(self._chores)
+            if due[1]:
+                kit.changed.fire()
+            kit.outgoing.fire()
+            wait = kit.changed.waiter()
+            if kit.now() - last_deletion >= DELETE_AFTER:
+                last_deletion = kit.now()
+                await chores.ask_to_delete(kit)
+            pause = IDLE if due[0] is None else max(0.0, due[0] / 1000 - kit.now())
+            pending = await kit.vault.read(lambda tx: tx.execute("SELECT 1 FROM spent LIMIT 1"))
+            if pending:
+                pause = min(pause, DELETE_AFTER)
+            try:
+                async with asyncio.timeout(min(pause, IDLE) + 0.005):
+                    await wait()
+            except TimeoutError:
+                continue
+
+    @staticmethod
+    def _chores(hands: Hands) -> tuple[int | None, bool]:
+        """Everything that is due; returns when the next is and whether a page shows a change."""
+        before = hands.tx.execute("SELECT coalesce(max(cursor), 0) FROM journal")
+        sent = chores.send_receipts(hands)
+        chores.ask_for_missing(hands)
+        chores.expire_messages(hands)
+        chores.reseal(hands)
+        chores.rotate_keys(hands)
+        times = [t for t in (chores.next_receipt(hands), chores.next_expiry(hands)) if t]
+        after = hands.tx.execute("SELECT coalesce(max(cursor), 0) FROM journal")
+        return min(times, default=None), sent or before != after
+
+
+def _sealing_secrets(tx: Transaction) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for inbox, secret in tx.execute(
+        "SELECT inbox, secret FROM sealing ORDER BY created_at DESC, rowid DESC"
+    ):
+        found.setdefault(inbox, []).append(secret)
+    return found

@@ -1,0 +1,1 @@
+"""Byte carriers. A path declares capabilities; nobody above asks for its name."""

@@ -1,0 +1,193 @@
+"""The direct path: websockets and HTTP straight to the relay, with nothing in between.
+
+1. No proxy, no redirect, no cookie, no compression, nothing from the environment: the only host
+   that is ever contacted is the one in the URL.
+2. No header names this program.
+3. Whatever goes wrong below becomes a PathError with a sentence for the person; what is wrong with
+   one relay never names it, so that the sentence may be logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    WebSocketException,
+)
+from websockets.frames import CloseCode
+
+from volok.paths.live import Capabilities, FrameTooBig, LivePath, PathError, Response, Socket
+
+# Both libraries can write URLs, headers and frames to their logs; ours must never hold them.
+_SILENT = logging.Logger("volok.paths.silent", logging.CRITICAL + 1)
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectSettings:
+    """How the direct path behaves. Times are in seconds, sizes in bytes."""
+
+    open_timeout: float = 10.0
+    """For DNS, TCP, TLS and the websocket handshake together."""
+    close_timeout: float = 1.0
+    """For a relay to answer the closing handshake."""
+    ping_interval: float | None = 25.0
+    """Between pings on a quiet websocket, so that a frozen connection is noticed."""
+    ping_timeout: float = 20.0
+    """For the answer to a ping."""
+    send_timeout: float = 30.0
+    """For a relay to take bytes off our hands over HTTP."""
+    read_timeout: float = 30.0
+    """For the next bytes of an HTTP answer."""
+    max_frame: int = 4 * 1024 * 1024
+    """The largest websocket message that is read; what is larger ends the connection."""
+
+
+class DirectPath(LivePath):
+    """`LivePath` without any intermediary. `tls` verifies servers; by default against the
+    certificate authorities of the system."""
+
+    def __init__(
+        self, settings: DirectSettings | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._settings = settings or DirectSettings()
+        self._tls = tls or ssl.create_default_context()
+        self._client = httpx.AsyncClient(
+            verify=self._tls,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(
+                connect=self._settings.open_timeout,
+                read=self._settings.read_timeout,
+                write=self._settings.send_timeout,
+                pool=None,
+            ),
+        )
+        for name in ("user-agent", "accept-encoding", "accept"):
+            del self._client.headers[name]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            latency=0.1,
+            connections=100,
+            bytes_per_connection=None,
+            hides_address=False,
+            observer_learns="Your provider sees which relays you use, and they see your address.",
+        )
+
+    async def websocket(self, url: str) -> Socket:
+        try:
+            connection = await _Connect(
+                url,
+                ssl=self._tls if url.startswith("wss:") else None,
+                proxy=None,
+                compression=None,
+                user_agent_header=None,
+                open_timeout=self._settings.open_timeout,
+                close_timeout=self._settings.close_timeout,
+                ping_interval=self._settings.ping_interval,
+                ping_timeout=self._settings.ping_timeout,
+                max_size=self._settings.max_frame,
+                logger=_SILENT,
+            )
+        except (OSError, WebSocketException, ValueError) as error:
+            raise PathError(_sentence(error)) from error
+        return _DirectSocket(connection)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | bytes | None = None,
+    ) -> AbstractAsyncContextManager[Response]:
+        return self._request(method, url, headers, body)
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | bytes | None,
+    ) -> AsyncGenerator[Response, None]:
+        try:
+            request = self._client.build_request(method, url, headers=dict(headers), content=body)
+            answer = await self._client.send(request, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise PathError(_sentence(error)) from error
+        try:
+            names = {name.lower(): value for name, value in answer.headers.items()}
+            yield Response(answer.status_code, names, _pieces(answer))
+        finally:
+            self._client.cookies.clear()
+            await answer.aclose()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class _Connect(connect):
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class _DirectSocket(Socket):
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as error:
+            raise _lost(error) from error
+
+    async def receive(self) -> str:
+        try:
+            frame = await self._connection.recv()
+        except ConnectionClosed as error:
+            raise _lost(error) from error
+        return frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for piece in answer.aiter_raw():
+            yield piece
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise PathError(_sentence(error)) from error
+
+
+def _lost(error: ConnectionClosed) -> PathError:
+    if error.rcvd is not None and error.rcvd.code == CloseCode.MESSAGE_TOO_BIG:
+        return FrameTooBig("The relay finds a message too large.")
+    return PathError("The connection was lost.")
+
+
+def _sentence(error: Exception) -> str:
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
+        causes.append(cause)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return "The relay cannot show that it is the one you mean: its certificate is not valid."
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "Nothing answers at this relay's address."
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "The relay does not answer in time."
+    if isinstance(error, InvalidStatus | InvalidHandshake | httpx.RemoteProtocolError):
+        return "What answers at this address does not behave like a relay."
+    return "The relay cannot be reached."

@@ -1,0 +1,46 @@
+"""Live events: one tail of the store's log, distributed to every subscription that matches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from volok.relay.index import SubscriptionIndex
+from volok.store.store import Entry, Store, StoreError
+
+_RETRY_SECONDS = 1.0
+
+
+class Listener(Protocol):
+    """A connection that wants to hear of new entries."""
+
+    def entry_appeared(self, subscriptions: Sequence[str], entry: Entry) -> None:
+        """These subscriptions match. Returns at once and never raises."""
+
+
+class Fanout:
+    """The live subscriptions of one process and the task that feeds them."""
+
+    def __init__(self, store: Store) -> None:
+        self.index: SubscriptionIndex[Listener] = SubscriptionIndex()
+        self._store = store
+        self._position = store.head
+
+    async def run(self) -> None:
+        """Distribute new entries until cancelled."""
+        while True:
+            try:
+                await self._tail()
+            except StoreError:
+                # The log is all there when the store can be read again.
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _tail(self) -> None:
+        async for batch in self._store.follow(self._position):
+            for entry in batch:
+                self._position = max(self._position, entry.number)
+                for listener, subscriptions in self.index.matching(entry.event).items():
+                    listener.entry_appeared(subscriptions, entry)
+                # Many readers of many entries must not keep the loop from reading sockets.
+                await asyncio.sleep(0)

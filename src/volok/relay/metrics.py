@@ -1,0 +1,42 @@
+"""What a relay counts. Plain numbers; nothing here names a person, a key, an address or content."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Counters since the start, and gauges where the docstring says so."""
+
+    connections: int = 0
+    """Gauge: open websockets."""
+    connections_total: int = 0
+    connections_refused: int = 0
+    """Refused for their origin, or because too many were open."""
+    subscriptions: int = 0
+    """Gauge: open subscriptions."""
+    malformed: int = 0
+    """Frames that were no message of NIP-01."""
+    events_received: int = 0
+    events_added: int = 0
+    events_refused: int = 0
+    """Refused by policy, expired, deleted, or with a wrong id or signature."""
+    events_duplicate: int = 0
+    events_sent: int = 0
+    batches: int = 0
+    """Batches of signatures; `events_received / batches` is their mean size."""
+    queries: int = 0
+    authentications: int = 0
+    slow_readers: int = 0
+    """Connections closed because they did not read what was sent."""
+    store_failures: int = 0
+    blobs_added: int = 0
+    blobs_refused: int = 0
+    blobs_served: int = 0
+    events_expired: int = 0
+    blobs_expired: int = 0
+
+    def to_object(self) -> dict[str, int]:
+        """All counters by name."""
+        return asdict(self)

@@ -1,0 +1,85 @@
+"""What the protocol core asks of the outside, and what may come of it. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from volok.model.event import Event
+from volok.model.filters import Filter
+from volok.store.store import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """Send this text frame."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendEntry:
+    """Send this stored event as the frame that begins with `head`."""
+
+    head: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class TakeIn:
+    """Check id and signature, store; then `event_settled`."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAuth:
+    """Check an answer to our challenge; then `auth_checked`."""
+
+    event: Event
+    challenge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Report new entries that match any of the filters to `entry_appeared`; replaces."""
+
+    subscription: str
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """End that."""
+
+    subscription: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Fetch at most `limit` stored entries that the reader may see; then `query_answered`."""
+
+    subscription: str
+    generation: int
+    filters: tuple[Filter, ...]
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Count stored entries; then `tallied`."""
+
+    subscription: str
+    filters: tuple[Filter, ...]
+
+
+Output = SendText | SendEntry | TakeIn | CheckAuth | Subscribe | Unsubscribe | Query | Tally
+
+
+class Rejection(Enum):
+    """Why an event did not come as far as the store's rules."""
+
+    FORGED = "forged"
+    """The id is not its hash, or the signature is not its author's."""
+    FAILED = "failed"
+    """The store could not be written."""

@@ -1,0 +1,237 @@
+"""Blobs as files, each named by its SHA-256 (Blossom), in two levels of folders.
+
+The rules of this file:
+
+1. Bytes are written to `incoming/`, verified, fsynced and only then renamed to their name; the
+   folder is fsynced as well. So a name is either absent or whole, whatever moment the power fails.
+2. A blob leaves its name first and is overwritten after that, so that nobody reads half of an
+   erasure. What lies in `incoming/` at start is a leftover of a crash, and is erased.
+3. One process owns the folder. No file is touched on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkstemp
+
+from volok.model.event import is_hex32
+from volok.store.blobs import BlobError, BlobMismatch, BlobMissing, BlobsFull, BlobTooLarge
+from volok.store.secure_files import sync_directory
+
+PIECE = 65536
+"""The most bytes that `FileBlobs.read` yields at once."""
+
+_GATHER = 1 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FileBlobs:
+    """The `Blobs` of one folder, which is made if needed. Raises BlobsFull, BlobError."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / "incoming"
+        with _stated_errors():
+            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for leftover in self._incoming.iterdir():
+                _erase(leftover)
+            sync_directory(root)
+
+    async def put(
+        self,
+        data: bytes | AsyncIterator[bytes],
+        expected: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[str, int]:
+        """See `Blobs.put`. What `data` raises comes through, and nothing of it is kept."""
+        writing = await asyncio.to_thread(_Writing, self._incoming, limit)
+        try:
+            if isinstance(data, bytes):
+                await asyncio.to_thread(writing.write, data)
+            else:
+                # Network pieces are small; a thread switch for each would cost more than the disk.
+                gathered = bytearray()
+                async for piece in data:
+                    gathered += piece
+                    if len(gathered) >= _GATHER:
+                        await asyncio.to_thread(writing.write, bytes(gathered))
+                        gathered.clear()
+                await asyncio.to_thread(writing.write, bytes(gathered))
+            return await asyncio.to_thread(self._name, writing, expected)
+        finally:
+            await asyncio.shield(asyncio.to_thread(writing.discard))
+
+    async def has(self, name: str) -> bool:
+        """See `Blobs.has`."""
+        return await asyncio.to_thread(self._size, name) is not None
+
+    async def size(self, name: str) -> int:
+        """See `Blobs.size`."""
+        size = await asyncio.to_thread(self._size, name)
+        if size is None:
+            raise BlobMissing
+        return size
+
+    async def read(
+        self, name: str, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """See `Blobs.read`. Raises BlobMissing, also when it is deleted meanwhile."""
+        path = self._path(name)
+        descriptor = await asyncio.to_thread(_open, path)
+        try:
+            end = None if length is None else start + length
+            while piece := await asyncio.to_thread(_read_piece, descriptor, path, start, end):
+                yield piece
+                start += len(piece)
+        finally:
+            os.close(descriptor)
+
+    async def get(self, name: str) -> bytes:
+        """See `Blobs.get`."""
+        return await asyncio.to_thread(_read_whole, self._path(name))
+
+    async def delete(self, name: str) -> bool:
+        """See `Blobs.delete`."""
+        return await asyncio.to_thread(self._delete, name)
+
+    async def names(self) -> list[str]:
+        """See `Blobs.names`; sorted."""
+        return await asyncio.to_thread(self._names)
+
+    def _path(self, name: str) -> Path:
+        # The only place where a name from outside becomes a path.
+        if not is_hex32(name):
+            raise BlobMissing
+        return self._root / name[:2] / name[2:4] / name
+
+    def _size(self, name: str) -> int | None:
+        try:
+            with _stated_errors():
+                return self._path(name).stat().st_size
+        except BlobMissing:
+            return None
+
+    def _name(self, writing: _Writing, expected: str | None) -> tuple[str, int]:
+        name, size = writing.finish()
+        if expected is not None and name != expected:
+            raise BlobMismatch
+        path = self._path(name)
+        with _stated_errors():
+            if not path.exists():
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                writing.path.rename(path)
+                for folder in (path.parent, path.parent.parent, self._root):
+                    sync_directory(folder)
+        return name, size
+
+    def _delete(self, name: str) -> bool:
+        path = self._path(name) if is_hex32(name) else None
+        if path is None:
+            return False
+        with _stated_errors():
+            doomed = self._incoming / f"{name}.deleted"
+            try:
+                path.rename(doomed)
+            except FileNotFoundError:
+                return False
+            sync_directory(self._incoming)
+            sync_directory(path.parent)
+            _erase(doomed)
+        return True
+
+    def _names(self) -> list[str]:
+        with _stated_errors():
+            return sorted(filter(is_hex32, (path.name for path in self._root.glob("??/??/*"))))
+
+
+class _Writing:
+    """One blob on its way in; used by one thread at a time."""
+
+    def __init__(self, folder: Path, limit: int | None) -> None:
+        self._limit = limit
+        self._hash = hashlib.sha256()
+        self._size = 0
+        with _stated_errors():
+            self._descriptor, path = mkstemp(dir=folder)
+        self.path = Path(path)
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._limit is not None and self._size > self._limit:
+            raise BlobTooLarge
+        self._hash.update(data)
+        with _stated_errors():
+            _write_all(self._descriptor, data)
+
+    def finish(self) -> tuple[str, int]:
+        with _stated_errors():
+            os.fsync(self._descriptor)
+        return self._hash.hexdigest(), self._size
+
+    def discard(self) -> None:
+        """Close; erase what was not given a name."""
+        os.close(self._descriptor)
+        if self.path.exists():
+            with _stated_errors():
+                _erase(self.path)
+
+
+@contextmanager
+def _stated_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BlobMissing from error
+    except OSError as error:
+        raise (BlobsFull if error.errno in _NO_SPACE else BlobError) from error
+
+
+def _open(path: Path) -> int:
+    with _stated_errors():
+        return os.open(path, os.O_RDONLY)
+
+
+def _read_piece(descriptor: int, path: Path, start: int, end: int | None) -> bytes:
+    count = PIECE if end is None else min(PIECE, end - start)
+    if count <= 0:
+        return b""
+    with _stated_errors():
+        piece = os.pread(descriptor, count, start)
+        # Looked at after reading: a blob that still has its name was not being overwritten before.
+        if not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise BlobMissing
+        return piece
+
+
+def _read_whole(path: Path) -> bytes:
+    with _stated_errors(), path.open("rb") as file:
+        data = file.read()
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise BlobMissing
+        return data
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _erase(path: Path) -> None:
+    """Overwrite a file with zeros and remove it."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        size, zeros = os.fstat(descriptor).st_size, bytes(_GATHER)
+        for start in range(0, size, _GATHER):
+            _write_all(descriptor, zeros[: size - start])
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    path.unlink()
+    sync_directory(path.parent)

@@ -1,0 +1,106 @@
+"""Cutting the write-ahead log of a SQLite file so that what was erased is in no file any more.
+
+SQLite's secure_delete zeroes a row where it lies. But when SQLite moves rows between pages it
+leaves the old copies behind, in the unallocated gap of a page between its cell pointers and its
+cells (https://sqlite.org/fileformat2.html#b_tree_pages); such a copy outlives the row. So after
+copying the log into the file, and before cutting the log, the gaps of all pages that the log holds
+are zeroed in the file. SQLite never reads a gap, so this needs no lock, and a crash in between
+loses nothing: the log is then still whole, and the next cut does it all again.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import apsw
+
+from volok.store.sqlite_file import PAGE_BYTES
+
+_LOG_HEADER = 32
+_FRAME_HEADER = 24
+_LEAVES = (10, 13)
+_INTERIORS = (2, 5)
+
+
+class Log:
+    """The write-ahead log of one file; used by the thread of its one writer.
+
+    An open descriptor of the main file is kept until `close`, which must come after all
+    connections are closed: closing it earlier would drop SQLite's own locks (POSIX).
+    """
+
+    def __init__(self, connection: apsw.Connection, path: Path, encrypted: bool) -> None:
+        """In an encrypted file all that lies about is ciphertext; its pages are left alone."""
+        self._connection = connection
+        self._path = path.with_name(path.name + "-wal")
+        self._file = None if encrypted else os.open(path, os.O_RDWR)
+        self.pages = 0
+        """Pages in the log after the last commit."""
+        connection.set_wal_hook(self._committed)
+
+    def cut(self) -> bool:
+        """Empty the log; False when a reader that stays too long is in the way.
+
+        Raises apsw.Error, OSError.
+        """
+        busy, _, _ = self._checkpoint("FULL")
+        if busy:
+            return False
+        if self._file is not None:
+            self._zero_gaps(self._file)
+        busy, _, _ = self._checkpoint("TRUNCATE")
+        if not busy:
+            self.pages = 0
+        return not busy
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _committed(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
+        self.pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self, mode: str) -> tuple[int, int, int]:
+        ((busy, pages, done),) = self._connection.execute(f"PRAGMA wal_checkpoint({mode})")
+        return busy, pages, done
+
+    def _zero_gaps(self, file: int) -> None:
+        changed = False
+        for page in self._logged_pages():
+            start = (page - 1) * PAGE_BYTES
+            image = os.pread(file, PAGE_BYTES, start)
+            first, last = _gap(image, 100 if page == 1 else 0)
+            if image.count(0, first, last) != last - first:
+                os.pwrite(file, bytes(last - first), start + first)
+                changed = True
+        if changed:
+            os.fsync(file)
+
+    def _logged_pages(self) -> set[int]:
+        try:
+            log = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return set()
+        try:
+            starts = range(_LOG_HEADER, os.fstat(log).st_size, _FRAME_HEADER + PAGE_BYTES)
+            return {struct.unpack(">I", os.pread(log, 4, start))[0] for start in starts}
+        finally:
+            os.close(log)
+
+
+def _gap(image: bytes, header: int) -> tuple[int, int]:
+    """The unallocated bytes of a b-tree page; (0, 0) for pages of other types.
+
+    An overflow or free page begins with a page number, so that its first byte could be taken for
+    a type only in a file past 2**25 pages (128 GiB).
+    """
+    if len(image) != PAGE_BYTES or image[header] not in _LEAVES + _INTERIORS:
+        return 0, 0
+    cells, content = struct.unpack_from(">HH", image, header + 3)
+    first = header + (8 if image[header] in _LEAVES else 12) + 2 * cells
+    return (first, content) if first <= content <= PAGE_BYTES else (0, 0)

@@ -1,0 +1,177 @@
+"""The embedded store: one SQLite file, one writer thread with group commit, several readers."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from volok.model.event import Event, is_hex32
+from volok.model.filters import Filter
+from volok.store import sqlite_query
+from volok.store.settle import settle
+from volok.store.sqlite_file import (
+    SqliteOptions,
+    entry_of,
+    open_reader,
+    open_writer,
+    store_errors,
+)
+from volok.store.sqlite_ledger import SqliteLedger
+from volok.store.sqlite_log import Log
+from volok.store.sqlite_writer import Writer
+from volok.store.store import Entry, Outcome, Store, StoreError
+from volok.store.tail import Tail
+
+T = TypeVar("T")
+
+_EXPIRE_AT_ONCE = 1000
+"""Events that one commit erases, so that others need not wait for all."""
+
+_NOTHING_EXPIRED = -1
+
+
+class SqliteStore(Store):
+    """The `Store` contract over one SQLite file. Use from the event loop that opened it.
+
+    Ephemeral events take numbers like all others, and no number that was shown is ever used again;
+    `head` is the number of the newest stored event. A follower that does not keep up misses
+    ephemeral events, never stored ones. With a key, the file is encrypted (ChaCha20-Poly1305 of
+    SQLite3 Multiple Ciphers), and what it holds can be read only with that key.
+    """
+
+    def __init__(self, path: Path, key: bytes | None, options: SqliteOptions) -> None:
+        """Use `open`."""
+        writer = open_writer(path, key, options)
+        self._connections: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        for _ in range(options.readers):
+            self._connections.put(open_reader(path, key, options))
+        self._pool = ThreadPoolExecutor(options.readers, thread_name_prefix="volok-store-reader")
+        log = Log(writer, path, encrypted=key is not None)
+        self._writer = Writer(writer, log, self._publish, options)
+        self._tail = Tail(self._writer.head, options.backlog)
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, path: Path, key: bytes | None = None, options: SqliteOptions | None = None
+    ) -> SqliteStore:
+        """Open the store in this file; make it if there is none. One process at a time.
+
+        `key` is 32 random bytes; the same one each time. Raises StoreFull, StoreError.
+        """
+        return cls(path, key, options or SqliteOptions())
+
+    @property
+    def head(self) -> int:
+        """See Store."""
+        return self._tail.head
+
+    async def add(self, events: Sequence[Event], now: int) -> list[Outcome]:
+        """See Store."""
+
+        def work(ledger: SqliteLedger) -> list[Outcome]:
+            return [settle(ledger, event, now) for event in events]
+
+        return await self._write(work, events)
+
+    async def query(self, filters: Sequence[Filter], limit: int, now: int) -> list[Entry]:
+        """See Store."""
+
+        def work(connection: apsw.Connection) -> list[Entry]:
+            rows = sqlite_query.newest(connection, filters, limit, now)
+            return [entry_of(row.number, row.raw) for row in rows]
+
+        return await self._read(work)
+
+    async def count(self, filters: Sequence[Filter], now: int) -> int:
+        """See Store; `limit` is no condition here."""
+        return await self._read(lambda c: len(sqlite_query.numbers(c, filters, now)))
+
+    async def log(self, after: int, limit: int, now: int) -> list[Entry]:
+        """See Store."""
+        return await self._read(lambda c: _log(c, after, limit, now))
+
+    def follow(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+        """See Store; what has expired but was not erased is shown. Ends with StoreError when the
+        store is closed."""
+
+        async def read(start: int, limit: int) -> list[Entry]:
+            return await self.log(start, limit, _NOTHING_EXPIRED)
+
+        return self._tail.follow(after, read)
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        """See Store. Their bytes are gone from the files on return."""
+        names = [name for name in ids if is_hex32(name)]
+        return await self._write(lambda ledger: ledger.delete(names), cut=True)
+
+    async def expire(self, now: int) -> int:
+        """See Store."""
+        total = 0
+        while erased := await self._write(lambda ledger: ledger.expire(now, _EXPIRE_AT_ONCE)):
+            total += erased
+        await self.flush()
+        return total
+
+    async def flush(self) -> None:
+        """See Store. Also, what was erased so far is gone from the files on return."""
+        await self._write(lambda _: None, cut=True)
+
+    async def close(self) -> None:
+        """See Store. Harmless when called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._tail.close()
+        # The last connection to close would copy the log without what `Log.cut` does.
+        await asyncio.to_thread(self._close_readers)
+        await self._writer.close()
+
+    async def _write(
+        self, work: Callable[[SqliteLedger], T], events: Sequence[Event] = (), cut: bool = False
+    ) -> T:
+        self._check_open()
+        return await self._writer.run(work, events, cut)
+
+    async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._snapshot, work)
+
+    def _snapshot(self, work: Callable[[apsw.Connection], T]) -> T:
+        connection = self._connections.get()
+        try:
+            with store_errors():
+                connection.execute("BEGIN")
+                try:
+                    return work(connection)
+                finally:
+                    connection.execute("COMMIT")
+        finally:
+            self._connections.put(connection)
+
+    def _close_readers(self) -> None:
+        self._pool.shutdown()
+        while not self._connections.empty():
+            self._connections.get().close()
+
+    def _publish(self, entries: Sequence[Entry], head: int) -> None:
+        self._tail.publish(entries, head)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError
+
+
+def _log(connection: apsw.Connection, after: int, limit: int, now: int) -> list[Entry]:
+    rows = connection.execute(
+        "SELECT number, raw FROM events WHERE number > ?"
+        " AND (expires_at IS NULL OR expires_at > ?) ORDER BY number LIMIT ?",
+        (after, now, max(limit, 0)),
+    )
+    return [entry_of(number, raw) for number, raw in rows]

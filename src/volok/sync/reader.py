@@ -1,0 +1,335 @@
+"""Reading our inboxes from one relay: subscriptions, catching up, staying live. Pure.
+
+1. A few inboxes share one subscription, which first gives what is stored and then what is new.
+   A second, short-lived subscription pages through what did not fit into the first answer.
+2. We ask before we show any key: so we learn whether the relay serves inboxes to anybody.
+3. A relay that wants a key gets those of the inboxes concerned. One that takes a first key and not
+   a second one, or takes both and still refuses, keeps one key per connection.
+4. The cursor moves only when a backlog is complete, to the time at which reading it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from volok.model.event import Event
+from volok.model.filters import Filter
+from volok.store.deliveries import RelayFacts
+from volok.sync.backlog import Backlog
+from volok.sync.backoff import Backoff
+from volok.sync.dialogue import (
+    CaughtUp,
+    Disconnect,
+    Inbox,
+    InboxKey,
+    Ingest,
+    Moment,
+    Output,
+    Send,
+    SetFacts,
+)
+from volok.sync.keyring import Keyring
+from volok.sync.messages import Close, Prefix, Req, prefix_of
+from volok.sync.settings import SyncSettings
+
+SEALED = 1059
+"""Kind of a sealed envelope (NIP-59)."""
+
+_SLACK = 60
+_RETRY = (2.0, 10.0, 60.0)
+
+
+class _Phase(Enum):
+    FIRST = "first"
+    """Subscribed; what is stored is coming."""
+    PAGES = "pages"
+    """Reading on from there, page by page."""
+    LIVE = "live"
+    KEYS = "keys"
+    """The relay wants keys and is judging them, or has sent no challenge yet."""
+    PAUSE = "pause"
+    """The relay closed the subscription; we ask again later."""
+
+
+@dataclass(slots=True)
+class _Group:
+    name: str
+    inboxes: dict[str, Inbox]
+    backlog: Backlog
+    retry: Backoff
+    phase: _Phase = _Phase.FIRST
+    began: int = 0
+    deadline: float | None = None
+    filters: dict[str, tuple[Filter, ...]] = field(default_factory=dict)
+    """Open subscriptions of this group, by name."""
+    got_some: bool = False
+
+    @property
+    def page(self) -> str:
+        return f"{self.name}p"
+
+    @property
+    def keys(self) -> list[InboxKey]:
+        return [inbox.key for inbox in self.inboxes.values()]
+
+
+class Reader:
+    """The inboxes read over one connection."""
+
+    def __init__(self, settings: SyncSettings, facts: RelayFacts, keyring: Keyring) -> None:
+        self._settings = settings
+        self._facts = facts
+        self._keyring = keyring
+        self._groups: dict[str, _Group] = {}
+        self._made = 0
+        self._connected = False
+        self._subscriptions = settings.subscriptions
+        self._next_cursor: float | None = None
+        self.problem = ""
+        """What stands in the way, in a sentence for the person."""
+
+    @property
+    def inboxes(self) -> dict[str, Inbox]:
+        """The inboxes by public key."""
+        return {name: box for group in self._groups.values() for name, box in group.inboxes.items()}
+
+    @property
+    def in_step(self) -> bool:
+        """Whether every inbox was read in full and is live."""
+        return all(group.phase is _Phase.LIVE for group in self._groups.values())
+
+    @property
+    def wakes_at(self) -> float | None:
+        """When `tick` has something to do even if nothing happens."""
+        times = [group.deadline for group in self._groups.values()]
+        if self._groups:
+            times.append(self._next_cursor)
+        return min((time for time in times if time is not None), default=None)
+
+    def limit(self, subscriptions: int) -> None:
+        """How many subscriptions the relay allows became known."""
+        self._subscriptions = max(2, min(subscriptions, self._settings.subscriptions))
+
+    def connected(self, now: Moment) -> list[Output]:
+        """The connection is open: subscribe to everything."""
+        self._connected = True
+        self._next_cursor = now.timer + self._settings.cursor_interval
+        return [output for group in self._groups.values() for output in self._ask(group, now)]
+
+    def set_inboxes(self, inboxes: Sequence[Inbox], now: Moment) -> list[Output]:
+        """These are our inboxes now. What stays keeps its subscription."""
+        wanted = {inbox.key.public: inbox for inbox in inboxes}
+        outputs: list[Output] = []
+        for group in list(self._groups.values()):
+            gone = group.inboxes.keys() - wanted.keys()
+            for name in gone:
+                del group.inboxes[name]
+            if not group.inboxes:
+                outputs += self._close(group, list(group.filters))
+                del self._groups[group.name]
+            elif gone and self._connected:
+                outputs += self._ask(group, now)
+        known = self.inboxes
+        outputs += self._gather([box for name, box in wanted.items() if name not in known], now)
+        return outputs
+
+    def catch_up(self, now: Moment) -> list[Output]:
+        """Look again for what the relay holds."""
+        live = [one for one in self._groups.values() if one.phase in (_Phase.LIVE, _Phase.PAUSE)]
+        return [output for group in live for output in self._ask(group, now)]
+
+    def took(self, subscription: str, event: Event, now: Moment) -> list[Output] | None:
+        """An event came; None when it is not what this subscription asked for."""
+        group = self._group(subscription)
+        if group is None or not any(one.matches(event) for one in group.filters[subscription]):
+            return None
+        outputs: list[Output] = []
+        if not group.got_some:
+            group.got_some = True
+            outputs += self._served(group)
+        paging = subscription == group.page
+        if paging or group.phase is _Phase.FIRST:
+            for name in event.values("p"):
+                group.backlog.took(name, event.created_at)
+            group.deadline = now.timer + self._settings.answer_timeout
+        return [*outputs, Ingest((event,))]
+
+    def ended(self, subscription: str, now: Moment) -> list[Output] | None:
+        """What is stored came to its end (EOSE); None when nothing was asked."""
+        group = self._group(subscription)
+        if group is None:
+            return None
+        if subscription == group.page and group.phase is _Phase.PAGES:
+            group.backlog.page_ended()
+            return self._read_on(group, now)
+        if group.phase is not _Phase.FIRST:
+            return None
+        if not group.got_some:
+            if self._keyring.challenge is not None and not self._shown(group):
+                # Some relays leave out what is for a key that they have not seen, in silence.
+                return self._show_keys(group, now)
+            group.got_some = True
+            guards = self._served(group)
+        else:
+            guards = []
+        group.backlog.page_ended()
+        return guards + self._read_on(group, now)
+
+    def closed(self, subscription: str, message: str, now: Moment) -> list[Output] | None:
+        """The relay ended a subscription; None when it was none of ours."""
+        group = self._group(subscription)
+        if group is None:
+            return None
+        outputs = self._close(group, [name for name in group.filters if name != subscription])
+        group.filters.clear()
+        wants_key = prefix_of(message.lower()) in (Prefix.AUTH_REQUIRED, Prefix.RESTRICTED)
+        if wants_key and not self._keyring.held and self._facts.guards_inboxes is not True:
+            outputs += self._learn(guards_inboxes=True)
+        if not self._shown(group) and (wants_key or self._keyring.held):
+            return outputs + self._show_keys(group, now)
+        if wants_key and len(self._keyring.held) > 1:
+            return outputs + self._one_key()
+        self.problem = "The relay does not let us read our inbox."
+        return outputs + self._pause(group, now)
+
+    def keys_judged(self, now: Moment) -> list[Output]:
+        """Something about our keys or the challenge changed: go on where keys were waited for."""
+        outputs: list[Output] = []
+        for group in [one for one in self._groups.values() if one.phase is _Phase.KEYS]:
+            if self._shown(group) and not self._keyring.waiting:
+                outputs += self._after_keys(group, now)
+            else:
+                outputs += self._keyring.show(group.keys, now)
+        return outputs
+
+    def tick(self, now: Moment) -> list[Output]:
+        """Time has passed."""
+        outputs: list[Output] = []
+        for group in list(self._groups.values()):
+            if group.deadline is None or now.timer < group.deadline:
+                continue
+            if group.phase is _Phase.PAUSE:
+                outputs += self._ask(group, now)
+            elif group.phase is _Phase.KEYS:
+                self.problem = "The relay wants to know a key and does not ask for it."
+                outputs += self._pause(group, now)
+            else:
+                self.problem = "The relay does not answer."
+                return [*outputs, Disconnect()]
+        if self._next_cursor is not None and now.timer >= self._next_cursor:
+            self._next_cursor = now.timer + self._settings.cursor_interval
+            live = [one for one in self._groups.values() if one.phase is _Phase.LIVE]
+            names = tuple(name for group in live for name in group.inboxes)
+            if names:
+                outputs.append(CaughtUp(names, now.unix - _SLACK))
+                for group in live:
+                    self._move(group, now.unix - _SLACK)
+        return outputs
+
+    def _gather(self, inboxes: Sequence[Inbox], now: Moment) -> list[Output]:
+        # One subscription is kept free for paging.
+        spare = max(1, self._subscriptions - 1 - len(self._groups))
+        size = max(self._settings.filters_per_request, -(-len(inboxes) // spare))
+        outputs: list[Output] = []
+        for start in range(0, len(inboxes), size):
+            self._made += 1
+            boxes = {box.key.public: box for box in inboxes[start : start + size]}
+            group = _Group(f"i{self._made}", boxes, Backlog({}), Backoff(_RETRY, _RETRY[-1]))
+            self._groups[group.name] = group
+            if self._connected:
+                outputs += self._ask(group, now)
+        return outputs
+
+    def _group(self, subscription: str) -> _Group | None:
+        group = self._groups.get(subscription.removesuffix("p"))
+        return group if group is not None and subscription in group.filters else None
+
+    def _ask(self, group: _Group, now: Moment) -> list[Output]:
+        # A clock that was ahead when the cursor was written must not hide what came since.
+        since = {
+            name: max(0, min(box.cursor, now.unix) - self._settings.overlap)
+            for name, box in group.inboxes.items()
+        }
+        outputs = self._close(group, [name for name in group.filters if name != group.name])
+        group.phase, group.began, group.got_some = _Phase.FIRST, now.unix, False
+        group.backlog = Backlog(since)
+        return outputs + self._request(group, group.name, now)
+
+    def _request(self, group: _Group, subscription: str, now: Moment) -> list[Output]:
+        group.deadline = now.timer + self._settings.answer_timeout
+        group.filters[subscription] = tuple(
+            Filter(
+                kinds=frozenset((SEALED,)),
+                since=since or None,
+                until=until,
+                limit=self._settings.page,
+                tags={"p": frozenset((name,))},
+            )
+            for name, (since, until) in group.backlog.pages.items()
+        )
+        return [Send(Req(subscription, group.filters[subscription]).to_text())]
+
+    def _read_on(self, group: _Group, now: Moment) -> list[Output]:
+        if group.backlog.pages:
+            group.phase = _Phase.PAGES
+            return self._request(group, group.page, now)
+        outputs = self._close(group, [name for name in group.filters if name == group.page])
+        group.phase, group.deadline = _Phase.LIVE, None
+        group.retry.reset()
+        self.problem = ""
+        self._move(group, group.began)
+        return [*outputs, CaughtUp(tuple(group.inboxes), group.began)]
+
+    def _move(self, group: _Group, until: int) -> None:
+        for name, box in group.inboxes.items():
+            group.inboxes[name] = Inbox(box.key, max(box.cursor, until))
+
+    def _show_keys(self, group: _Group, now: Moment) -> list[Output]:
+        outputs = self._close(group, list(group.filters))
+        group.phase = _Phase.KEYS
+        group.deadline = now.timer + self._settings.answer_timeout
+        return [*outputs, *self._keyring.show(group.keys, now)]
+
+    def _after_keys(self, group: _Group, now: Moment) -> list[Output]:
+        if not any(key.public in self._keyring.refused for key in group.keys):
+            return self._ask(group, now)
+        if self._keyring.held:
+            return self._one_key()
+        self.problem = "The relay refuses the key of our inbox."
+        return self._pause(group, now)
+
+    def _one_key(self) -> list[Output]:
+        return [*self._learn(keys_per_connection=1), Disconnect(0.0)]
+
+    def _shown(self, group: _Group) -> bool:
+        judged = self._keyring.held | self._keyring.refused
+        return all(key.public in judged for key in group.keys)
+
+    def _served(self, group: _Group) -> list[Output]:
+        if self._keyring.held or self._facts.guards_inboxes is False:
+            return []
+        return self._learn(guards_inboxes=False)
+
+    def _learn(
+        self, *, guards_inboxes: bool | None = None, keys_per_connection: int | None = None
+    ) -> list[Output]:
+        facts = RelayFacts(
+            self._facts.url,
+            guards_inboxes=guards_inboxes,
+            keys_per_connection=keys_per_connection,
+        )
+        if guards_inboxes is not None:
+            self._facts = RelayFacts(self._facts.url, guards_inboxes=guards_inboxes)
+        return [SetFacts(facts)]
+
+    def _pause(self, group: _Group, now: Moment) -> list[Output]:
+        group.phase = _Phase.PAUSE
+        group.deadline = now.timer + group.retry.wait(0.0)
+        return []
+
+    def _close(self, group: _Group, names: Iterable[str]) -> list[Output]:
+        for name in names:
+            group.filters.pop(name, None)
+        return [Send(Close(name).to_text()) for name in names]

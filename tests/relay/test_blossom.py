@@ -1,0 +1,220 @@
+"""Blobs over HTTP as a Blossom client sees them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+
+import httpx
+import pytest
+
+from volok.relay.settings import DAY
+
+NOW = 1_800_000_000
+DATA = b"some bytes " * 20_000
+NAME = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+async def http(relay):
+    async with httpx.AsyncClient(base_url=relay.address.http_url) as client:
+        yield client
+
+
+def token(person, verb="upload", blob=NAME, **changes):
+    tags = [["t", verb], ["x", blob], ["expiration", str(changes.pop("until", NOW + 60))]]
+    raw = person.event(24242, "for a test", tags).to_json()
+    return {"Authorization": "Nostr " + base64.urlsafe_b64encode(raw).decode().rstrip("=")}
+
+
+async def upload(http, person, data=DATA, **headers):
+    name = hashlib.sha256(data).hexdigest()
+    return await http.put("/upload", content=data, headers=token(person, blob=name) | headers)
+
+
+async def test_upload_and_download(relay, http, people):
+    answer = await upload(http, people[0], **{"X-SHA-256": NAME})
+    assert answer.status_code == 201
+    url = f"{relay.address.http_url}/{NAME}.bin"
+    assert answer.json() == {
+        "url": url,
+        "sha256": NAME,
+        "size": len(DATA),
+        "type": "application/octet-stream",
+        "uploaded": NOW,
+    }
+    assert (await upload(http, people[1])).status_code == 200
+    for path in (url, f"/{NAME}", f"/{NAME}.pdf"):
+        got = await http.get(path)
+        assert got.status_code == 200
+        assert got.content == DATA
+        assert got.headers["content-type"] == "application/octet-stream"
+        assert got.headers["access-control-allow-origin"] == "*"
+    head = await http.head(f"/{NAME}")
+    assert head.content == b""
+    assert head.headers["content-length"] == str(len(DATA))
+    assert head.headers["accept-ranges"] == "bytes"
+    assert head.headers["sunset"] == "Sun, 14 Feb 2027 08:00:00 GMT"
+
+
+async def test_chunked_uploads_need_no_length(http, people):
+    async def pieces():
+        for start in range(0, len(DATA), 7_000):
+            yield DATA[start : start + 7_000]
+
+    answer = await http.put("/upload", content=pieces(), headers=token(people[0]))
+    assert answer.status_code == 201
+    assert (await http.get(f"/{NAME}")).content == DATA
+
+
+async def test_ranges(http, people):
+    await upload(http, people[0])
+    got = await http.get(f"/{NAME}", headers={"Range": "bytes=5-104"})
+    assert (got.status_code, got.content) == (206, DATA[5:105])
+    assert got.headers["content-range"] == f"bytes 5-104/{len(DATA)}"
+    assert got.headers["content-length"] == "100"
+    got = await http.get(f"/{NAME}", headers={"Range": "bytes=-3"})
+    assert got.content == DATA[-3:]
+    got = await http.get(f"/{NAME}", headers={"Range": f"bytes={len(DATA)}-"})
+    assert got.status_code == 416
+    assert got.headers["content-range"] == f"bytes */{len(DATA)}"
+
+
+@pytest.mark.parametrize("path", [f"/{'00' * 32}", "/short", f"/{NAME.upper()}", "/list/" + NAME])
+async def test_what_is_not_there(http, people, path):
+    await upload(http, people[0])
+    got = await http.get(path)
+    assert got.status_code == 404
+    assert got.headers["x-reason"]
+    assert got.headers["access-control-allow-origin"] == "*"
+
+
+async def test_an_empty_blob(http, people):
+    assert (await upload(http, people[0], b"")).status_code == 201
+    got = await http.get("/" + hashlib.sha256(b"").hexdigest())
+    assert (got.status_code, got.content) == (200, b"")
+
+
+async def test_uploads_need_a_token_for_these_bytes(relay, http, people):
+    other = "bb" * 32
+    cases = [
+        ({}, 401),
+        (token(people[0], "delete"), 401),
+        (token(people[0], until=NOW - 1), 401),
+        (token(people[0], blob=other) | {"X-SHA-256": NAME}, 401),
+        (token(people[0], blob=other), 409),
+        (token(people[0]) | {"X-SHA-256": "nonsense"}, 401),
+    ]
+    for headers, status in cases:
+        answer = await http.put("/upload", content=DATA, headers=headers)
+        assert answer.status_code == status
+        assert answer.headers["x-reason"]
+    assert await relay.blobs.names() == []
+    assert relay.uploads.time(NAME) is None
+    assert relay.uploads.time(other) is None
+
+
+async def test_larger_blobs_are_refused_announced_or_not(start, people):
+    async def pieces():
+        yield DATA
+
+    async with (
+        start(max_blob_bytes=1000) as relay,
+        httpx.AsyncClient(base_url=relay.address.http_url) as http,
+    ):
+        assert (await upload(http, people[0])).status_code == 413
+        answer = await http.put("/upload", content=pieces(), headers=token(people[0]))
+        assert answer.status_code == 413
+        assert await relay.blobs.names() == []
+        assert (await upload(http, people[0], DATA[:1000])).status_code == 201
+
+
+async def test_the_last_key_that_brought_a_blob_deletes_it(relay, http, people):
+    anna, boris, stranger = people[:3]
+    await upload(http, anna)
+    await upload(http, boris)
+    delete = f"/{NAME}"
+    assert (await http.delete(delete)).status_code == 401
+    assert (await http.delete(delete, headers=token(anna))).status_code == 401
+    assert (await http.delete(delete, headers=token(stranger, "delete"))).status_code == 403
+    assert (await http.delete(delete, headers=token(anna, "delete"))).status_code == 204
+    assert (await http.get(delete)).content == DATA
+    assert (await http.delete(delete, headers=token(anna, "delete"))).status_code == 403
+    assert (await http.delete(delete, headers=token(boris, "delete"))).status_code == 204
+    assert (await http.get(delete)).status_code == 404
+    assert (await http.delete(delete, headers=token(boris, "delete"))).status_code == 404
+    assert await relay.blobs.names() == []
+
+
+async def test_bytes_of_the_node_itself_are_nobody_elses_to_delete(relay, http, people):
+    await relay.blobs.put(DATA)
+    assert (await upload(http, people[0])).status_code == 200
+    answer = await http.delete(f"/{NAME}", headers=token(people[0], "delete"))
+    assert answer.status_code == 403
+    assert await relay.blobs.has(NAME)
+
+
+async def test_old_blobs_are_swept(start, people):
+    async with (
+        start(sweep_seconds=0.02, blob_days=2) as relay,
+        httpx.AsyncClient(base_url=relay.address.http_url) as http,
+    ):
+        await upload(http, people[0])
+        await upload(http, people[0], b"another")
+        await relay.blobs.put(b"the node's own")
+        relay.clock.now += DAY
+        late = token(people[0], until=NOW + 3 * DAY)
+        assert (await http.put("/upload", content=DATA, headers=late)).status_code == 200
+        relay.clock.now += DAY + 1
+        for _ in range(500):
+            if relay.metrics.blobs_expired:
+                break
+            await http.head(f"/{NAME}")
+        assert relay.metrics.blobs_expired == 1
+        names = {NAME, hashlib.sha256(b"the node's own").hexdigest()}
+        assert set(await relay.blobs.names()) == names
+
+
+async def test_a_cut_upload_leaves_nothing(relay, people):
+    lines = [
+        "PUT /upload HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Content-Length: {len(DATA)}",
+        f"Authorization: {token(people[0])['Authorization']}",
+    ]
+    import asyncio
+
+    _, writer = await asyncio.open_connection("127.0.0.1", relay.address.port)
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + DATA[:1000])
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(5):
+        while relay.metrics.blobs_refused == 0:
+            await asyncio.sleep(0.01)
+    assert await relay.blobs.names() == []
+    assert relay.uploads.time(NAME) is None
+
+
+async def test_preflights_and_strange_origins(start):
+    async with (
+        start(origin_allowed=lambda origin: origin != "http://strange.example") as relay,
+        httpx.AsyncClient(base_url=relay.address.http_url) as http,
+    ):
+        answer = await http.options("/upload", headers={"Origin": "http://known.example"})
+        assert answer.status_code == 204
+        assert "Authorization" in answer.headers["access-control-allow-headers"]
+        assert "DELETE" in answer.headers["access-control-allow-methods"]
+        for method in ("OPTIONS", "GET", "PUT"):
+            answer = await http.request(method, "/", headers={"Origin": "http://strange.example"})
+            assert answer.status_code == 403
+            assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_without_blobs_there_is_no_such_server(start, people):
+    async with (
+        start(accept_blobs=False) as relay,
+        httpx.AsyncClient(base_url=relay.address.http_url) as http,
+    ):
+        assert (await upload(http, people[0], os.urandom(10))).status_code == 404
+        assert (await http.get(f"/{NAME}")).status_code == 404
