@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from contextlib import suppress
 
 import volok
 
@@ -14,7 +15,5 @@ async def main(home: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with suppress(KeyboardInterrupt):
         asyncio.run(main(sys.argv[1]))
-    except KeyboardInterrupt:
-        pass

@@ -70,14 +70,14 @@ setup_python() {
 }
 
 setup_javascript() {
-    local vendor=src/volok/app/web/vendor stamp
-    stamp=$vendor/.made-$(cat package.json package-lock.json tools/vendor.py | sha256sum | cut -c1-16)
-    [ -f "$stamp" ] && [ -d node_modules ] && return
+    local hash
+    hash=$(cat package.json package-lock.json tools/vendor.py | sha256sum | cut -c1-16)
+    [ -f "node_modules/.volok-$hash" ] && [ -d src/volok/app/web/vendor ] && return
     command -v npm >/dev/null || apt_install nodejs npm
     say "fetching the web page's libraries from npm"
-    .venv/bin/python tools/vendor.py </dev/null >&2 || die "npm could not fetch the libraries."
-    rm -f "$vendor"/.made-*
-    touch "$stamp"
+    .venv/bin/python tools/vendor.py </dev/null >&2 \
+        || die "the libraries could not be fetched from npm; its message stands above."
+    touch "node_modules/.volok-$hash"
 }
 
 setup_browser() {

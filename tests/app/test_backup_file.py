@@ -1,4 +1,9 @@
-"""Backups: everything comes back, nobody else reads it, and damage restores nothing."""
+"""Backups: everything comes back, nobody else reads it, and damage restores nothing.
+
+`tests/old_states/backup_v1` must load for ever. It was made once, by the program of its time:
+
+    python tests/app/test_backup_file.py
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -21,6 +27,7 @@ from volok.app.errors import AlreadySetUp, sentence
 from volok.app.home import Home
 from volok.model.crypto import hkdf
 from volok.native import NativeCrypto
+from volok.store.blobs import BlobError
 from volok.store.file_blobs import FileBlobs
 from volok.store.keyslot import VAULT_LABEL, KdfCost, KeySlot, Protection
 from volok.store.vault import WrongPassphrase
@@ -30,6 +37,7 @@ from volok.store.vault_sqlite import SqliteVault
 CRYPTO = NativeCrypto()
 CHEAP = KdfCost(memory_kib=8, passes=1, lanes=1)
 SCHEMA = (Migration(1, ("CREATE TABLE note(id INTEGER PRIMARY KEY, text TEXT)",)),)
+FIXTURE = Path(__file__).parent.parent / "old_states" / "backup_v1"
 MARKER = "quetzalcoatlus"
 PICTURE = b"picture" * 30_000
 
@@ -147,7 +155,7 @@ async def test_a_backup_that_fails_leaves_no_file(alice: Person, tmp_path: Path)
         if blob.is_file() and blob.stat().st_size:
             blob.unlink()
             blob.mkdir()  # a blob that cannot be read
-    with pytest.raises(Exception):  # noqa: B017, PT011
+    with pytest.raises(BlobError):
         await alice.backup(tmp_path / "b")
     assert {entry.name for entry in tmp_path.iterdir()} == {"alice"}
 
@@ -234,3 +242,31 @@ async def test_writing_goes_on_during_a_backup(
     rows, _ = await contents(new_home, "correct horse")
     kept = [text for (text,) in rows]  # type: ignore[attr-defined]
     assert kept == [MARKER, *map(str, range(len(kept) - 1))]
+
+
+async def test_version_1_loads(new_home: Home) -> None:
+    code = (FIXTURE / "recovery-code.txt").read_text()
+    await read_backup(FIXTURE / "old.volok-backup", code, new_home, CRYPTO)
+    rows, blobs = await contents(new_home, None)
+    assert (rows, list(blobs.values())) == ([("old",)], [b"old blob"])
+
+
+async def make() -> None:
+    FIXTURE.mkdir(parents=True)
+    with TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home")
+        home.prepare()
+        slot = KeySlot(home.keyslot, CRYPTO)
+        master = slot.create(None)
+        vault = await SqliteVault.open(home.vault, hkdf(master, VAULT_LABEL), SCHEMA)
+        await vault.transact(lambda tx: tx.execute("INSERT INTO note(text) VALUES('old')"))
+        blobs = FileBlobs(home.blobs)
+        await blobs.put(b"old blob")
+        path = FIXTURE / "old.volok-backup"
+        code = await write_backup(path, vault, slot, master, blobs, CRYPTO, 1_700_000_000)
+        (FIXTURE / "recovery-code.txt").write_text(f"{code}\n")
+        await vault.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(make())

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+import nostr_sdk
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,14 @@ def test_id_is_the_hash_of_the_canonical_serialisation() -> None:
     )
     expected = hashlib.sha256(serialised.encode()).hexdigest()
     assert event_id(PUBKEY, 12, 1, [("t", "ü")], content) == expected
+
+
+@given(tags, texts)
+def test_another_implementation_agrees(tags: list[list[str]], content: str) -> None:
+    event = sign_event(CRYPTO, SECRET, 1, 1, tags, content)
+    theirs = nostr_sdk.Event.from_json(event.to_json().decode())
+    assert theirs.verify()
+    assert theirs.as_json().encode() == event.to_json()
 
 
 def test_to_json_has_the_keys_in_order_and_no_spaces() -> None:

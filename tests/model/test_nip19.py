@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nostr_sdk
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +81,14 @@ def test_entities_come_back(entity: Entity) -> None:
     assert decode(encode(entity)) == entity
     if not isinstance(entity, Nsec):
         assert parse_uri(to_uri(entity)) == entity
+
+
+@given(hexes, hexes, kinds)
+def test_another_implementation_agrees(name: str, author: str, kind: int) -> None:
+    entity = Nevent(name, ("wss://r.x.com",), author, kind)
+    theirs = nostr_sdk.Nip19Event.from_bech32(encode(entity))
+    assert theirs.event_id().to_hex() == name
+    assert decode(theirs.to_bech32()) == entity
 
 
 @given(

@@ -227,6 +227,11 @@ async def test_long_frames_are_refused_longer_ones_end_the_connection(start, peo
         assert await other.fetch({}) == []
 
 
+async def _listen(client, heard):
+    async for frame in client.socket:
+        heard.append(frame)
+
+
 async def test_a_slow_reader_is_closed_and_blocks_nobody(start, people):
     async with start(max_queue_messages=50, max_content_length=100_000) as relay:
         slow, quick, writer = [await relay.connect() for _ in range(3)]
@@ -245,8 +250,12 @@ async def test_a_slow_reader_is_closed_and_blocks_nobody(start, people):
         assert relay.metrics.slow_readers == 1
         assert got == sent
         # It gets what was on its way already, and then the end.
-        heard = [frame async for frame in slow.socket]
-        assert 0 < len(heard) < len(sent)
+        heard = []
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await _listen(slow, heard)
+        assert closed.value.rcvd.code == 1013
+        assert json.loads(heard[-1])[0] == "NOTICE"
+        assert len(heard) < len(sent)
         assert len(await quick.fetch({"limit": 500})) == len(sent)
 
 

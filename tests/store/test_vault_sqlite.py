@@ -139,10 +139,6 @@ async def test_gaps_in_migration_numbers_are_an_error_of_the_caller(path: Path) 
 
 async def test_a_failed_transaction_undoes_itself_alone(path: Path) -> None:
     vault = await SqliteVault.open(path, KEY, SCHEMA)
-    gate = threading.Event()
-
-    def wait(tx: Transaction) -> None:
-        gate.wait(10)
 
     def fail(tx: Transaction) -> None:
         put(tx, "never")
@@ -151,23 +147,20 @@ async def test_a_failed_transaction_undoes_itself_alone(path: Path) -> None:
     def exhaust(tx: Transaction) -> None:
         next(iter(tx.execute("SELECT 1 WHERE 0")))
 
-    # The first holds the writer, so that the others share one group.
-    tasks = [
-        asyncio.ensure_future(vault.transact(work))
-        for work in (
-            wait,
-            lambda tx: put(tx, "a"),
-            fail,
-            lambda tx: put(tx, "a"),
-            exhaust,
-            lambda tx: put(tx, "b"),
-        )
-    ]
-    await asyncio.sleep(0)
-    gate.set()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
+    results = await asyncio.gather(
+        *(
+            vault.transact(work)
+            for work in (
+                lambda tx: put(tx, "a"),
+                fail,
+                lambda tx: put(tx, "a"),
+                exhaust,
+                lambda tx: put(tx, "b"),
+            )
+        ),
+        return_exceptions=True,
+    )
     assert [type(result) for result in results] == [
-        type(None),
         type(None),
         KeyError,
         VaultError,
@@ -178,16 +171,54 @@ async def test_a_failed_transaction_undoes_itself_alone(path: Path) -> None:
     await vault.close()
 
 
+async def test_a_failed_commit_fails_its_group_and_nothing_else(path: Path) -> None:
+    deferred = Migration(
+        2, ("CREATE TABLE child(note INTEGER REFERENCES note(id) DEFERRABLE INITIALLY DEFERRED)",)
+    )
+    vault = await SqliteVault.open(path, KEY, (*SCHEMA, deferred))
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(tx: Transaction) -> None:
+        begun.set()
+        gate.wait(10)
+
+    # It keeps the writer until both others wait, so that they share the next commit.
+    holding = asyncio.ensure_future(vault.transact(hold))
+    await asyncio.to_thread(begun.wait, 10)
+    group = [
+        asyncio.ensure_future(vault.transact(work))
+        for work in (
+            lambda tx: put(tx, "innocent"),
+            lambda tx: tx.execute("INSERT INTO child VALUES(99)"),
+        )
+    ]
+    await asyncio.sleep(0)
+    gate.set()
+    await holding
+    results = await asyncio.gather(*group, return_exceptions=True)
+    assert [type(result) for result in results] == [VaultError, VaultError]
+    assert results[0] is not results[1]
+    assert await vault.read(texts) == []
+    await vault.transact(lambda tx: put(tx, "after"))
+    assert await vault.read(texts) == ["after"]
+    await vault.close()
+
+
 async def test_a_call_cancelled_before_its_turn_does_not_happen(path: Path) -> None:
     vault = await SqliteVault.open(path, KEY, SCHEMA)
-    gate = threading.Event()
-    first = asyncio.ensure_future(vault.transact(lambda tx: gate.wait(10)))
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(tx: Transaction) -> None:
+        begun.set()
+        gate.wait(10)
+
+    first = asyncio.ensure_future(vault.transact(hold))
+    await asyncio.to_thread(begun.wait, 10)
     second = asyncio.ensure_future(vault.transact(lambda tx: put(tx, "never")))
     await asyncio.sleep(0)
     second.cancel()
-    await asyncio.sleep(0)
     gate.set()
-    assert await first is True
+    await first
     assert await vault.read(texts) == []
     await vault.close()
 

@@ -80,11 +80,9 @@ class Node:
         self._commands = None
         await self._stack.aclose()
 
-    async def send(
-        self, contact: str, text: str = "", files: Sequence[str | Path] = ()
-    ) -> Message:
+    async def send(self, contact: str, text: str = "", files: Sequence[str | Path] = ()) -> Message:
         """Queue a message to a contact (name or id) durably and return it."""
-        paths = [str(Path(file).absolute()) for file in files]
+        paths = [str(Path.cwd() / file) for file in files]
         return _message(await self._open().send(contact, text, paths))
 
     async def messages(self) -> AsyncIterator[Message]:

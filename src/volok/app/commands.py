@@ -36,7 +36,10 @@ class CommandSet(Protocol):
         """Everybody we talk to, pinned first, then latest first."""
 
     async def invite(self, days: int, multiple: bool, file: str | None) -> Json:
-        """Make an invite; with `file`, also write it as a self-contained file."""
+        """Make an invite; with `file`, also write it as a self-contained file.
+
+        `published` says whether it lies on every relay of ours, so that the link works already.
+        """
 
     async def accept(self, link: str) -> Json:
         """Accept a link; returns the contact."""
@@ -91,9 +94,7 @@ class CommandSet(Protocol):
 class Commands:
     """`CommandSet` inside the process of the node."""
 
-    def __init__(
-        self, node: Node, carries: bool, page: Callable[[], str] | None = None
-    ) -> None:
+    def __init__(self, node: Node, carries: bool, page: Callable[[], str] | None = None) -> None:
         self._node = node
         self._page = page
         self.carries = carries
@@ -117,11 +118,13 @@ class Commands:
         if file is not None:
             data = await chat.invite_file(invite.id)
             await asyncio.to_thread(Path(file).write_bytes, data)
-        return {**invite_shape(invite), "file": file}
+        return {**invite_shape(invite), "file": file, "published": await self._publish()}
 
     async def accept(self, link: str) -> Json:
         """See `CommandSet.accept`."""
-        return contact_shape(await self._node.chat.accept(link))
+        contact = await self._node.chat.accept(link)
+        await self._publish()
+        return contact_shape(contact)
 
     async def accept_file(self, path: str) -> Json:
         """See `CommandSet.accept_file`."""
@@ -215,6 +218,12 @@ class Commands:
             raise NotRunning
         return {"url": self._page()}
 
+    async def _publish(self) -> bool:
+        """Bring what is queued to our relays now; False where that did not succeed everywhere."""
+        if not await self._node.chat.relays():
+            return False
+        return not (await self._node.sync_round(self._node.settings.publish_wait)).problems
+
     async def _shape(self, message: Message, person: Contact, save: str | None) -> Json:
         shape = message_shape(message, person.name)
         if save is not None and not message.view_once:
@@ -233,13 +242,19 @@ def _outgoing(path: Path) -> Outgoing:
 
 async def _save(folder: Path, name: str, pieces: AsyncIterator[bytes]) -> Path:
     """Write a file under its (sanitised) name; an existing one is never overwritten."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plain, number = Path(name), 1
-    target = folder / plain.name
-    while target.exists():
-        number += 1
-        target = folder / f"{plain.stem} ({number}){plain.suffix}"
+    target = await asyncio.to_thread(_free_name, folder, Path(name).name)
     with target.open("xb") as file:
         async for piece in pieces:
             file.write(piece)
+    return target
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    """A name in the folder (made if needed) that nothing has yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain, number = Path(name), 1
+    target = folder / name
+    while target.exists():
+        number += 1
+        target = folder / f"{plain.stem} ({number}){plain.suffix}"
     return target

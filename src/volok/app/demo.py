@@ -10,10 +10,8 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 from volok.app.access import running
 from volok.app.errors import AppError, NodeLost
@@ -90,8 +88,8 @@ class Person:
     async def set_up(self, relay: str) -> None:
         """Make their home."""
         await _run(
-            "--home", str(self.home), "init", "--name", self.name, "--relay", relay,
-            "--no-passphrase", "--json",
+            *("--home", str(self.home), "init", "--name", self.name),
+            *("--relay", relay, "--no-passphrase", "--json"),
         )
 
     async def start(self) -> None:
@@ -123,26 +121,61 @@ class Stage:
     """A relay and two people who have each other as contacts."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._relay = Actor("relay", "--port", "0", "--data", str(folder / "relay"), "--json")
+        self._data = str(folder / "relay")
+        self._relay = self._relay_at(0)
         self.relay_url = ""
         self.alice = Person("Alice", folder / "alice")
         self.bob = Person("Bob", folder / "bob")
 
     async def start(self) -> None:
-        """Bring everything up."""
+        """Bring everything up and let Bob accept an invite of Alice's. Raises AppError."""
         first = await self._relay.start()
         self.relay_url = first["url"]
-        port = str(first["port"])
-        self._relay = self._again(port)
+        await asyncio.gather(*(person.set_up(self.relay_url) for person in self.people))
+        await asyncio.gather(*(person.start() for person in self.people))
+        invite = await self.alice.node.invite(1, False, None)
+        await self.bob.node.accept(invite["link"])
 
-    def _again(self, port: str) -> Actor:
-        raise NotImplementedError
+    @property
+    def people(self) -> tuple[Person, Person]:
+        """Both of them."""
+        return self.alice, self.bob
+
+    async def kill_relay(self) -> None:
+        """End the relay at once, as a power cut or a raid would."""
+        await self._relay.kill()
+
+    async def revive_relay(self) -> None:
+        """Bring it back at the same address, with what is on its disk."""
+        self._relay = self._relay_at(int(self.relay_url.rpartition(":")[2]))
+        await self._relay.start()
+
+    async def stop(self) -> None:
+        """Stop everything."""
+        await asyncio.gather(*(person.stop() for person in self.people))
+        await self._relay.stop()
+
+    def _relay_at(self, port: int) -> Actor:
+        return Actor("relay", "--port", str(port), "--data", self._data, "--json")
 
 
 async def _spawn(*arguments: str) -> Process:
     environment = {name: value for name, value in os.environ.items() if "VOLOK" not in name}
+    # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "volok", *arguments,
-        stdin=DEVNULL, stdout=PIPE, stderr=None, env=environment, start_new_session=True,
+        sys.executable,
+        "-m",
+        "volok",
+        *arguments,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        env=environment,
+        start_new_session=True,
     )
+
+
+async def _run(*arguments: str) -> None:
+    process = await _spawn(*arguments)
+    await process.communicate()
+    if process.returncode != 0:
+        raise DemoFailed

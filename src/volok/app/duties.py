@@ -41,8 +41,9 @@ class Duties:
 
     async def _scopes(self) -> None:
         while True:
+            changed = self._parts.chat.scopes_changed()
             await self._parts.set_scopes()
-            await self._parts.chat.scopes_changed()
+            await changed()
 
     async def _changes(self) -> None:
         """A change of a conversation may change how many messages wait."""

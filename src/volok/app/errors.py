@@ -13,6 +13,7 @@ from volok.relay.errors import RelayError
 from volok.store.blobs import BlobError
 from volok.store.store import StoreError
 from volok.store.vault import VaultError
+from volok.sync.bundle import BundleError
 
 
 class AppError(Exception):
@@ -38,6 +39,7 @@ class NotRunning(AppError):
 STATED: tuple[type[Exception], ...] = (
     AppError,
     BlobError,
+    BundleError,
     ChatError,
     InvalidInvite,
     InvalidUrl,

@@ -135,9 +135,4 @@ def _parse(text: str) -> RelayMessage | None:
 
 
 def _belongs(event: Event, public: str, signer: Signer) -> bool:
-    return (
-        event.kind == SEALED
-        and public in event.values("p")
-        and verify_event(event, signer)
-    )
-
+    return event.kind == SEALED and public in event.values("p") and verify_event(event, signer)

@@ -1,13 +1,13 @@
 """The home folder of a node: where its files lie, who may read them, and who is running it.
 
-    home.json         version of this layout
-    keyslot.json      the master key, wrapped by the passphrase; panic destroys this one first
-    vault.db          private state, encrypted
-    store.db          events, encrypted with a key derived from the master key
-    blobs/            encrypted files, named by their hash
-    preferences.json  language and the like: what must be known while the vault is locked
-    lock              held by the process that uses the folder
-    run.json          port and control token of a running node, readable by its owner alone
+home.json         version of this layout
+keyslot.json      the master key, wrapped by the passphrase; panic destroys this one first
+vault.db          private state, encrypted
+store.db          events, encrypted with a key derived from the master key
+blobs/            encrypted files, named by their hash
+preferences.json  language and the like: what must be known while the vault is locked
+lock              held by the process that uses the folder
+run.json          port and control token of a running node, readable by its owner alone
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ class Home:
     def preferences(self) -> Path:
         """What must be known while locked."""
         return self.root / "preferences.json"
+
+    @property
+    def restored(self) -> Path:
+        """Lies here from the restoration of a backup until contacts are told of it."""
+        return self.root / "restored"
 
     @property
     def lock(self) -> Path:

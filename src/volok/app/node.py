@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from volok.app.backup_file import read_backup, write_backup
 from volok.app.carrying import export_bundle, import_bundle
 from volok.app.duties import Duties
 from volok.app.errors import AlreadySetUp
 from volok.app.home import Home
-from volok.app.keeping import read_backup_into, write_backup_of
 from volok.app.preferences import load_preferences, save_preferences, with_value
 from volok.app.services import Pulse
 from volok.app.settings import NodeSettings
@@ -194,7 +194,15 @@ class Node:
         Raises VaultLocked, VaultError, OSError.
         """
         parts = self._open()
-        return await write_backup_of(path, self.home, parts, self._slot, self._crypto)
+        return await write_backup(
+            path,
+            parts.vault,
+            self._slot,
+            parts.master,
+            parts.blobs,
+            self._crypto,
+            int(self._now()),
+        )
 
     async def restore(self, path: Path, passphrase_or_code: str) -> None:
         """Take over a backup into an empty home and open it.
@@ -204,10 +212,13 @@ class Node:
         async with self._changing:
             if self.state != "new":
                 raise AlreadySetUp
-            master = await read_backup_into(
-                path, passphrase_or_code, self.home, self._slot, self._crypto
-            )
-            await self._open_parts(master, restored=True)
+            self.home.restored.touch(0o600)
+            try:
+                await read_backup(path, passphrase_or_code, self.home, self._crypto)
+            except BaseException:
+                self.home.restored.unlink(missing_ok=True)
+                raise
+            await self._open_parts(await asyncio.to_thread(self._slot.unlock, passphrase_or_code))
 
     async def export_bundle(self, path: Path, contact_id: str | None) -> ExportReport:
         """Write what waits, for one contact or one sealed part for each. Raises ChatError."""
@@ -217,9 +228,10 @@ class Node:
         """Take in a bundle. Raises BundleError, StoreError, VaultLocked, OSError."""
         return await import_bundle(self._open(), path, self._crypto, int(self._now()))
 
-    async def sync_round(self) -> RoundSummary:
-        """Carry everything in both directions once. Raises VaultLocked."""
-        return await sync_round(self._open(), self.settings.sync_wait)
+    async def sync_round(self, wait: float | None = None) -> RoundSummary:
+        """Carry everything in both directions once, in at most `wait` seconds for each pass (by
+        default `NodeSettings.sync_wait`). Raises VaultLocked."""
+        return await sync_round(self._open(), wait or self.settings.sync_wait)
 
     async def preferences(self) -> Preferences:
         """What the person chose; in every state."""
@@ -238,11 +250,9 @@ class Node:
             raise VaultLocked
         return self._parts
 
-    async def _open_parts(self, master: bytes, restored: bool = False) -> None:
+    async def _open_parts(self, master: bytes) -> None:
         parts = await open_parts(self.home, master, self._crypto, self._now, self.settings)
         self._parts = parts
-        if restored:
-            await parts.chat.restored()
         if self._background:
             self._duties = Duties(parts, self._pulse, self._now, self.settings)
             self._duties.start()

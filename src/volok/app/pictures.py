@@ -11,9 +11,22 @@ from volok.chat.views import FileKind, Outgoing
 
 _PICTURES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _HARMLESS = {
-    "background", "chromaticity", "dpi", "gamma", "icc_profile", "interlace", "jfif",
-    "jfif_density", "jfif_unit", "jfif_version", "loop", "progression", "progressive", "srgb",
-    "timestamp", "transparency",
+    "background",
+    "chromaticity",
+    "dpi",
+    "gamma",
+    "icc_profile",
+    "interlace",
+    "jfif",
+    "jfif_density",
+    "jfif_unit",
+    "jfif_version",
+    "loop",
+    "progression",
+    "progressive",
+    "srgb",
+    "timestamp",
+    "transparency",
 }
 _KEPT = {"icc_profile", "transparency"}
 _MOST_PIXELS = 64_000_000

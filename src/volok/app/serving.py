@@ -62,7 +62,9 @@ class Front:
 
 
 @asynccontextmanager
-async def serve_node(node: Node, port: int | None, now: Callable[[], float]) -> AsyncIterator[Served]:
+async def serve_node(
+    node: Node, port: int | None, now: Callable[[], float]
+) -> AsyncIterator[Served]:
     """Serve a started node until the block is left; `port` None takes the usual or a free one.
 
     Leaves `run.json` for the commands. Raises PortInUse, RelayError, OSError.

@@ -19,6 +19,9 @@ class NodeSettings:
     """Seconds within which a running node must answer before it counts as not there."""
     accept_wait: float = 20.0
     """Seconds that accepting a link waits for the invite to come from the relays it names."""
+    publish_wait: float = 8.0
+    """Seconds that a fresh invite, or our answer to one, has to reach a relay before the command
+    goes on; it stays queued in any case."""
     sync_wait: float = 60.0
     """Seconds that one full round in both directions (`volok sync`) may take."""
     sweep_every: float = 600.0

@@ -21,7 +21,8 @@ from volok.store.sqlite_store import SqliteStore
 from volok.store.vault_connection import Migration
 from volok.store.vault_deliveries import VaultDeliveries
 from volok.store.vault_sqlite import SqliteVault
-from volok.sync.engine import Engine, InboxKey, RelayScope
+from volok.sync.dialogue import InboxKey
+from volok.sync.engine import Engine, RelayScope
 from volok.sync.settings import SyncSettings
 
 MIGRATIONS = tuple(Migration(number, sql) for number, sql in enumerate(SCHEMA, start=1))
@@ -32,20 +33,25 @@ MIGRATIONS = tuple(Migration(number, sql) for number, sql in enumerate(SCHEMA, s
 class Parts:
     """Everything that holds keys while a node is open."""
 
+    master: bytes
+    """The master key, 32 bytes; a backup is written with it."""
     vault: SqliteVault
     store: SqliteStore
     blobs: FileBlobs
+    deliveries: VaultDeliveries
     chat: Messenger
     engine: Engine
     closing: AsyncExitStack
 
-    async def set_scopes(self) -> None:
-        """Tell the engine which inboxes to read at which relays."""
+    async def set_scopes(self) -> list[RelayScope]:
+        """Tell the engine which inboxes to read at which relays, and return that."""
         inboxes: dict[str, list[InboxKey]] = {}
         for scope in await self.chat.scopes():
             for relay in scope.relays:
                 inboxes.setdefault(relay, []).append(InboxKey(scope.public, scope.secret))
-        self.engine.set_scopes([RelayScope(url, tuple(keys)) for url, keys in inboxes.items()])
+        scopes = [RelayScope(url, tuple(keys)) for url, keys in inboxes.items()]
+        self.engine.set_scopes(scopes)
+        return scopes
 
     async def close(self) -> None:
         """Close everything, the vault last; the keys leave memory with it."""
@@ -69,11 +75,18 @@ async def open_parts(
         path = DirectPath()
         stack.push_async_callback(path.close)
         fetch = InviteFetcher(path, crypto, now, settings.accept_wait)
-        chat = await Messenger.open(
-            vault, store, blobs, deliveries, crypto, now, ChatSettings(), fetch
-        )
-        stack.push_async_callback(chat.close)
+
+        async def open_chat() -> Messenger:
+            return await Messenger.open(
+                vault, store, blobs, deliveries, crypto, now, fetch, ChatSettings()
+            )
+
+        if home.restored.exists():
+            # Done before the conversations are opened for good: they read the new epoch then.
+            await (await open_chat()).restored()
+            await asyncio.to_thread(home.restored.unlink, True)
+        chat = await open_chat()
         engine = Engine(store, blobs, deliveries, path, crypto, now, SyncSettings())
-        parts = Parts(vault, store, blobs, chat, engine, stack.pop_all())
+        parts = Parts(master, vault, store, blobs, deliveries, chat, engine, stack.pop_all())
     await parts.set_scopes()
     return parts

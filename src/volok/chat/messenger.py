@@ -6,7 +6,8 @@ follows. Errors that a person can do something about are `ChatError`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from volok.chat import composing, contacts, invites, messages, people, safety
@@ -81,12 +82,16 @@ class Messenger:
         await self._worker.settle()
 
     async def restored(self) -> None:
-        """This vault comes from a backup: announce a new epoch and start new sessions."""
+        """This vault comes from a backup: announce a new epoch and start new sessions.
+
+        Called once, before `run` or `settle`.
+        """
         epoch = await self._kit.vault.transact(
             partial(people.new_epoch, crypto=self._kit.keys.crypto)
         )
-        keys = Keys(self._kit.keys.crypto, self._kit.keys.pickle_key, epoch)
-        await self._kit.change(lambda hands: people.start_anew(hands, keys))
+        self._kit = replace(self._kit, keys=replace(self._kit.keys, epoch=epoch))
+        self._worker = Worker(self._kit)
+        await self._kit.change(people.start_anew)
 
     async def _read(self, work: Callable[[Transaction], T]) -> T:
         return await self._kit.vault.read(work)
@@ -354,7 +359,7 @@ class Messenger:
         """The inboxes to be read, each with its relays."""
         return await self._read(people.scopes)
 
-    def scopes_changed(self) -> Callable[[], object]:
+    def scopes_changed(self) -> Callable[[], Awaitable[object]]:
         """A waiter: take it before `scopes`, await its result after."""
         return self._kit.scopes.waiter()
 

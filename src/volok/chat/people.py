@@ -16,7 +16,7 @@ from volok.chat.invite_codec import MAX_NAME, clip, parse_bundle
 from volok.chat.kit import Kit
 from volok.chat.ratchet import encrypt_waiting
 from volok.chat.receive import accept_key as accept_pending_key
-from volok.chat.records import Keys, journal, set_setting, setting
+from volok.chat.records import journal, set_setting, setting
 from volok.chat.sending import Ready, ready_rows, seal
 from volok.chat.views import Change, ChatError, ContactState
 from volok.model.crypto import Crypto
@@ -66,17 +66,22 @@ def new_epoch(tx: Transaction, crypto: Crypto) -> bytes:
     return epoch
 
 
-def start_anew(hands: Hands, keys: Keys) -> None:
+def start_anew(hands: Hands) -> None:
     """After a restoration: old sessions only receive, and every contact hears the new epoch.
 
     `epoch` is the first content of each new session, so that it is taken up before the rest.
     """
-    hands = replace(hands, keys=keys)
     tx = hands.tx
+    # The store of the lost node is gone, and with it its log and what was sealed in it.
+    set_setting(tx, "log_cursor", 0)
+    for emptied in ("relay_cursor", "sealed", "spent", "mark"):
+        tx.execute(f"DELETE FROM {emptied}")  # noqa: S608 (four fixed names)
+    tx.execute("DELETE FROM delivery WHERE kind = 'event'")
+    tx.execute("UPDATE outbox SET sealed = 0")
     tx.execute("UPDATE session SET sends = 0")
     for (contact,) in tx.execute("SELECT id FROM contact WHERE their_reset IS NOT NULL"):
         restart(hands, contact)
-        contacts.tell_keys(tx, keys, contact, "epoch", hands.now_ms)
+        contacts.tell_keys(tx, hands.keys, contact, "epoch", hands.now_ms)
         tx.execute(
             "UPDATE outbox SET number = (SELECT min(number) FROM outbox) - 1 "
             "WHERE contact = ? AND type = 'epoch' AND session IS NULL",

@@ -50,7 +50,7 @@ class Worker:
                 "UPDATE contact SET ack_due_ms = ? WHERE ack_due_ms IS NOT NULL", (hands.now_ms,)
             )
         )
-        await self._kit.change(chores.send_receipts)
+        await self._kit.change(self._chores)
         await chores.ask_to_delete(self._kit)
         while await send_waiting(self._kit):
             pass

@@ -18,7 +18,7 @@ _REST = re.compile(r"[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*")
 
 
 class InvalidUrl(ValueError):
-    """This is not the address of a relay. It begins with wss:// and has no user name in it."""
+    """This is not the address of a relay: one begins with wss:// and holds no user name."""
 
 
 def normalise_relay_url(url: str) -> str:

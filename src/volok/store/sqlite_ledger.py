@@ -178,7 +178,7 @@ class SqliteLedger:
         self._current: dict[str, Event | None] = {}
         self._deleters: dict[str, frozenset[str]] = {}
         self._floors: dict[str, Version | None] = {}
-        self._rows: list[tuple[apsw.SQLiteValue, ...]] = []
+        self._rows: list[tuple[Any, ...]] = []
         self._tags: list[tuple[bytes, int, int]] = []
         self._fresh: dict[int, Entry] = {}
         self.erased = False
@@ -199,7 +199,7 @@ class SqliteLedger:
             self._current[unknown[key]] = event_of(raw)
 
     def _run(
-        self, sql: str, *bindings: apsw.SQLiteValue | apsw.CArrayBinding
+        self, sql: str, *bindings: Any
     ) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, bindings).fetchall()
 

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -29,7 +29,8 @@ _PROBE = 200
 _EVER = 2**62
 """Later than any created_at, and more than any number of rows."""
 
-Bindings = dict[str, apsw.SQLiteValue | apsw.CArrayBinding]
+Bindings = dict[str, Any]
+"""Names to what SQLite can bind."""
 
 
 class Row(NamedTuple):

@@ -50,7 +50,7 @@ def sqlite_errors() -> Iterator[None]:
         raise VaultFull from error
     except (apsw.IOError, apsw.CantOpenError) as error:
         # Where SQLite sizes its shared-memory file, a full disk comes as an I/O error.
-        if error.extendedresult == apsw.SQLITE_IOERR_SHMSIZE:
+        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
             raise VaultFull from error
         raise VaultError("The vault's file cannot be read or written.") from error
     except apsw.NotADBError as error:
@@ -136,7 +136,7 @@ def prepare_writer(
         connection.execute("PRAGMA synchronous = FULL").fetchall()
         connection.execute("PRAGMA secure_delete = ON").fetchall()
         _migrate(connection, migrations)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    cut_log(connection)
     if encrypted:
         with Path(connection.filename).open("rb") as file:
             if file.read(len(_PLAINTEXT_HEADER)) == _PLAINTEXT_HEADER:
@@ -167,8 +167,7 @@ def _check_version(connection: apsw.Connection, migrations: Sequence[Migration])
 
 def schema_version(connection: apsw.Connection) -> int:
     """The number of the last migration that this file went through; 0 for a new file."""
-    ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-    return int(version)
+    return int(str(connection.pragma("user_version")))
 
 
 def _migrate(connection: apsw.Connection, migrations: Sequence[Migration]) -> None:
@@ -184,6 +183,18 @@ def _migrate(connection: apsw.Connection, migrations: Sequence[Migration]) -> No
         connection.execute("COMMIT")
     finally:
         abandon(connection)
+
+
+def cut_log(connection: apsw.Connection) -> bool:
+    """Write the log back and truncate it; False when a reader or a full disk is in the way.
+
+    Until it succeeds, what was deleted since the last time may stand in the log.
+    """
+    try:
+        ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except apsw.Error:
+        return False
+    return bool(busy == 0)
 
 
 def abandon(connection: apsw.Connection) -> None:

@@ -3,7 +3,8 @@
 1. The writer takes every transaction that waits, runs each inside its own savepoint, and commits
    once: the price of a sync is shared. Callers hear of it only after the commit.
 2. An error of one transaction rolls back that one alone. An error of the commit, a full disk above
-   all, fails every transaction of the group; none of them happened.
+   all, fails every transaction of the group; none of them happened. A schema must therefore not
+   have deferred constraints, which SQLite checks at the commit.
 3. After a quiet moment the log is written back and cut to nothing, so that no file holds what was
    deleted. SQLite overwrites it in the main file (PRAGMA secure_delete); a full-text index needs
    its own option 'secure-delete', which whoever creates the table sets.
@@ -28,6 +29,7 @@ from volok.store.vault_connection import (
     SqliteTransaction,
     abandon,
     connect,
+    cut_log,
     prepare_reader,
     prepare_writer,
     sqlite_errors,
@@ -150,17 +152,17 @@ class SqliteVault(Vault):
             try:
                 first = self._writes.get(timeout=self._settings.quiet_seconds if uncut else None)
             except Empty:
-                uncut = 0 if _cut_log(connection) else uncut
+                uncut = 0 if cut_log(connection) else uncut
                 continue
             group, open_ = self._gather(first)
             if group:
                 _commit(connection, group)
                 self._settle(group)
                 uncut += 1
-            if uncut >= self._settings.commits_between_cuts and _cut_log(connection):
+            if uncut >= self._settings.commits_between_cuts and cut_log(connection):
                 uncut = 0
         self._reading.join()
-        _cut_log(connection)
+        cut_log(connection)
         connection.close(True)
 
     def _gather(self, first: _Job | None) -> tuple[list[_Job], bool]:
@@ -209,15 +211,6 @@ def _connect(
     return writer, reader
 
 
-def _cut_log(connection: apsw.Connection) -> bool:
-    """Write the log back and truncate it; False when a reader or the disk is in the way."""
-    try:
-        ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except apsw.Error:
-        return False
-    return busy == 0
-
-
 def _commit(connection: apsw.Connection, group: Sequence[_Job]) -> None:
     """Run the jobs of a group in one transaction; never raises."""
     try:
@@ -234,18 +227,22 @@ def _commit(connection: apsw.Connection, group: Sequence[_Job]) -> None:
                 connection.execute("RELEASE job")
             connection.execute("COMMIT")
     except BaseException as error:  # whatever it was, each caller must hear of it
+        kind = type(error) if isinstance(error, VaultError) else VaultError
         for job in group:
-            job.error = job.error or error
+            if job.error is None:
+                job.error = kind()
+                job.error.__cause__ = error
         with contextlib.suppress(apsw.Error):
             abandon(connection)
 
 
 def _look(connection: apsw.Connection, work: Callable[[Transaction], T]) -> T:
-    connection.execute("BEGIN")
-    try:
-        return work(SqliteTransaction(connection))
-    finally:
-        abandon(connection)
+    with sqlite_errors():
+        connection.execute("BEGIN")
+        try:
+            return work(SqliteTransaction(connection))
+        finally:
+            abandon(connection)
 
 
 def _copy(connection: apsw.Connection, path: Path) -> None:

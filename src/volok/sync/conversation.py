@@ -23,6 +23,7 @@ from volok.store.store import Store, StoreError, StoreFull
 from volok.store.vault import VaultError, VaultFull
 from volok.sync.client import Client
 from volok.sync.dialogue import (
+    CatchUpWanted,
     CaughtUp,
     Connected,
     Disconnect,
@@ -64,6 +65,7 @@ class Surroundings:
     signer: Signer
     settings: SyncSettings
     now: Callable[[], float]
+    handshakes: asyncio.Semaphore
     changed: Callable[[], None]
     learned: Callable[[RelayFacts], None]
 
@@ -96,6 +98,7 @@ class Conversation:
         self._look = asyncio.Event()
         self._looked = not publishes
         self._moved = asyncio.Event()
+        self._catching_up = False
         self._told: tuple[bool, str] | None = None
         self.client = client
         self.published = 0
@@ -106,16 +109,18 @@ class Conversation:
     @property
     def in_step(self) -> bool:
         """Whether everything read is stored and everything that waits is published."""
-        return self.client.in_step and not self._taking and not self._fresh and self.idle
+        reading = self._catching_up or self._taking or self._fresh or not self.client.in_step
+        return not reading and self.idle
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be published."""
         return self._looked and not self._look.is_set() and not self._offered
 
-    def tell(self, given: Input) -> None:
-        """Hand an input to the core."""
-        self._inputs.put_nowait(given)
+    def catch_up(self) -> None:
+        """Look again for what the relay holds."""
+        self._catching_up = True
+        self._tell(CatchUpWanted())
 
     def look(self) -> None:
         """Something may wait for this relay."""
@@ -131,7 +136,7 @@ class Conversation:
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._set_inboxes()
-                self.tell(Connected())
+                self._tell(Connected())
                 helpers = [self._read(), self._take(), self._follow_inboxes()]
                 if self._publishes:
                     self.look()
@@ -148,6 +153,9 @@ class Conversation:
             self.problem = "What came from the relay could not be stored."
         return None if self.problem else pause
 
+    def _tell(self, given: Input) -> None:
+        self._inputs.put_nowait(given)
+
     async def _turn(self) -> float | None:
         while True:
             for given in await self._next():
@@ -157,6 +165,7 @@ class Conversation:
                         return output.pause
                     if not await self._carry_out(output):
                         return None
+                self._catching_up = self._catching_up and not isinstance(given, CatchUpWanted)
                 if isinstance(given, Lost):
                     await self._flush()
                     return None
@@ -221,11 +230,11 @@ class Conversation:
         try:
             while True:
                 await self._frames.acquire()
-                self.tell(Received(await self._socket.receive()))
+                self._tell(Received(await self._socket.receive()))
         except FrameTooBig:
-            self.tell(Lost(too_big=True))
+            self._tell(Lost(too_big=True))
         except PathError:
-            self.tell(Lost())
+            self._tell(Lost())
 
     async def _take(self) -> None:
         while True:
@@ -233,7 +242,7 @@ class Conversation:
             if isinstance(output, Ingest):
                 forged = await self._around.intake.take(output.events)
                 if forged:
-                    self.tell(Ingested(forged))
+                    self._tell(Ingested(forged))
             else:
                 for inbox in output.inboxes:
                     await self._around.deliveries.set_cursor(self._url, inbox, output.until)
@@ -255,7 +264,7 @@ class Conversation:
             if lost:
                 self._look.set()
             if found:
-                self.tell(
+                self._tell(
                     Offered(
                         tuple(
                             _outbound(one, found[one.item]) for one in waiting if one.item in found
@@ -300,7 +309,7 @@ class Conversation:
             ):
                 data = await self._bounded(response)
                 said = parse_document(data, self._ahead(response.headers.get("date", "")))
-            self.tell(said)
+            self._tell(said)
             if said.max_content is not None:
                 await self._learn(RelayFacts(self._url, max_content=said.max_content))
 
@@ -334,7 +343,7 @@ class Conversation:
     async def _set_inboxes(self) -> None:
         cursor = self._around.deliveries.cursor
         boxes = [Inbox(key, await cursor(self._url, key.public)) for key in self._inboxes()]
-        self.tell(InboxesSet(tuple(boxes)))
+        self._tell(InboxesSet(tuple(boxes)))
 
     def _note(self) -> None:
         told = (self.in_step, self.client.problem)

@@ -12,7 +12,7 @@ from volok.store.deliveries import RelayFacts
 from volok.sync.backoff import Backoff
 from volok.sync.client import Client
 from volok.sync.conversation import Conversation, Surroundings
-from volok.sync.dialogue import CatchUpWanted, InboxKey
+from volok.sync.dialogue import InboxKey
 from volok.sync.status import RelayState, RelayStatus
 
 
@@ -95,7 +95,7 @@ class Session:
         self._backoff.reset()
         self._hurry.set()
         if self._talk:
-            self._talk.tell(CatchUpWanted())
+            self._talk.catch_up()
             self.poke()
 
     def learned(self, facts: RelayFacts) -> None:
@@ -121,7 +121,8 @@ class Session:
         """One connection from its beginning to its end; the pause wanted and what went wrong."""
         self._facts = await self._around.deliveries.facts(self.url)
         try:
-            socket = await self._around.path.websocket(self.url)
+            async with self._around.handshakes:
+                socket = await self._around.path.websocket(self.url)
         except PathError as error:
             return None, str(error)
         clock = asyncio.get_running_loop().time

@@ -33,6 +33,8 @@ class SyncSettings:
     """How long."""
     retry_first: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0)
     """The first waits between attempts to connect; a relay that restarts is soon back."""
+    handshakes: int = 3
+    """Connections being opened at once; more look like an attack to some censors."""
     retry_max: float = 300.0
     """The longest wait; in between each is twice the one before."""
     stable_after: float = 60.0

@@ -81,9 +81,7 @@ def send(
 def read(
     context: typer.Context,
     contact: Person,
-    last: Annotated[
-        int | None, typer.Option(help="Only the last so many messages.", min=1)
-    ] = None,
+    last: Annotated[int | None, typer.Option(help="Only the last so many messages.", min=1)] = None,
     follow: Annotated[bool, typer.Option(help="Stay, and print what comes.")] = False,
     save: Annotated[
         Path | None, typer.Option(help="Write attached files into this folder.")

@@ -38,9 +38,7 @@ class Options:
     def new_passphrase(self) -> str:
         """Ask for a new one, twice, on a terminal."""
         return str(
-            typer.prompt(
-                "Choose a passphrase", hide_input=True, confirmation_prompt=True, err=True
-            )
+            typer.prompt("Choose a passphrase", hide_input=True, confirmation_prompt=True, err=True)
         )
 
 

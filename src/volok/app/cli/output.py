@@ -53,6 +53,10 @@ class Output:
         if not self.as_json:
             self._console.print(Text(printable(text), style=style))
 
+    def warn(self, text: str) -> None:
+        """Print a sentence on standard error."""
+        sys.stderr.write(printable(text) + "\n")
+
     def show(self, renderable: Any) -> None:
         """Print a Rich table or panel, made of `printable` text; nothing with `--json`."""
         if not self.as_json:

@@ -24,9 +24,7 @@ def invite(
     file: Annotated[
         Path | None, typer.Option(help="Also write the invite as a file that needs no network.")
     ] = None,
-    qr: Annotated[
-        Path | None, typer.Option(help="Also write the link as a QR code (PNG).")
-    ] = None,
+    qr: Annotated[Path | None, typer.Option(help="Also write the link as a QR code (PNG).")] = None,
     days: Annotated[int, typer.Option(help="Days until it expires.", min=1, max=365)] = 7,
     multiple: Annotated[bool, typer.Option(help="Let several people use it.")] = False,
     as_json: AsJson = False,
@@ -53,6 +51,8 @@ def invite(
             segno.make(made["link"], micro=False).save(str(qr), kind="png", scale=8)
         output.emit(made)
         output.line(made["link"])
+        if not made["published"]:
+            output.warn("The link works once it is on a relay: run `volok sync` before it is used.")
 
     run(context, body)
 
@@ -72,13 +72,13 @@ def accept(
         volok accept for-bob.volok
     """
     output = Output(as_json)
-    path = Path(link_or_file)
+    path = _as_path(link_or_file)
 
     async def body(commands: CommandSet) -> None:
-        if link_or_file.lstrip().startswith("volok:") or not _is_path(path, link_or_file):
+        if path is None:
             contact = await commands.accept(link_or_file)
         else:
-            contact = await commands.accept_file(str(path.absolute()))
+            contact = await commands.accept_file(path)
         output.emit(contact)
         output.say(f"You can write to {contact['name']} now: volok send …")
 
@@ -118,6 +118,9 @@ def contacts(context: typer.Context, as_json: AsJson = False) -> None:
     run(context, body)
 
 
-def _is_path(path: Path, text: str) -> bool:
-    """Whether this names a file; a name with a dot or slash that is not there is one as well."""
-    return path.exists() or "/" in text or path.suffix != ""
+def _as_path(text: str) -> str | None:
+    """The absolute path if this names a file: one that is there, or that has a slash or a dot."""
+    if "volok:" in text:
+        return None
+    path = Path(text)
+    return str(path.absolute()) if path.exists() or "/" in text or path.suffix else None

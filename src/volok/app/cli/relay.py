@@ -15,10 +15,9 @@ import uvloop
 from volok.app.cli.output import Output
 from volok.app.cli.people import AsJson
 from volok.native import NativeCrypto
-from volok.relay.export import export_events
+from volok.relay.export import export_folder
 from volok.relay.run import run_relay
 from volok.relay.settings import RelaySettings
-from volok.store.sqlite_store import SqliteStore
 
 app = typer.Typer()
 relay_app = typer.Typer()
@@ -77,16 +76,6 @@ def export(data: Data = Path("volok-relay")) -> None:
 
         volok relay export --data /srv/relay > events.jsonl
     """
-    if not data.is_dir():
-        raise FileNotFoundError(2, "", str(data))
-    asyncio.run(_export(data))
-
-
-async def _export(data: Path) -> None:
-    store = await SqliteStore.open(data / "events.db")
-    try:
-        async for line in export_events(store, int(time.time())):
-            sys.stdout.buffer.write(line)
-        sys.stdout.flush()
-    finally:
-        await store.close()
+    for line in export_folder(data):
+        sys.stdout.buffer.write(line)
+    sys.stdout.flush()

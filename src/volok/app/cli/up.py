@@ -31,9 +31,7 @@ def up(
         int | None,
         typer.Option(help="Port of the page on this computer; 0 for any.", min=0, max=65535),
     ] = None,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only print the link.")
-    ] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the link.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start your node and open its page in the browser.
@@ -59,7 +57,8 @@ def up(
     uvloop.run(_up(options, port, output, ready))
 
 
-async def _up(options: Options, port: int | None, output: Output, ready: Callable[[str], None]
+async def _up(
+    options: Options, port: int | None, output: Output, ready: Callable[[str], None]
 ) -> None:
     settings = NodeSettings()
     async with running(Home(options.home), settings) as remote:

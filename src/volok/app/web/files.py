@@ -15,9 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from volok.app.web.downloads import attachment
 from volok.app.web.render import chat
 
-SHOWN = frozenset(
-    f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "avif")
-) | frozenset(f"audio/{kind}" for kind in ("webm", "ogg", "mp4", "mpeg", "wav", "aac"))
+SHOWN = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "avif")) | frozenset(
+    f"audio/{kind}" for kind in ("webm", "ogg", "mp4", "mpeg", "wav", "aac")
+)
 """Media types that a browser may show by itself."""
 
 _RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
