@@ -46,7 +46,7 @@ fuzz: setup-fuzz ## Let every parser meet garbage for 60 seconds each, or SECOND
 	@$(PYTHON) fuzz/run.py --seconds $(or $(SECONDS_EACH),60)
 
 screenshots: setup-test ## Photograph every page and state into screenshots/
-	@$(PYTHON) tests/app/web/screenshots.py
+	@$(PYTHON) -m tests.app.web.screenshots screenshots
 
 clean: ## Remove what the other targets made, .venv included
 	rm -rf .venv node_modules build dist screenshots src/volok/app/web/vendor

@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 MAX_LINES = 400
-IO_OF_SYNC = {"session", "conversation", "intake", "engine", "transfer"}
-"""The modules of sync that hold connections, threads or timers; all others are pure."""
+CORES_OF_SYNC = ("volok.sync.client", "volok.sync.messages", "volok.sync.bundle")
+"""What is pure in sync: these and all that they import. The rest holds connections and timers."""
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc"}
 
 STANDARD_IMPURE = {"socket", "ssl", "threading", "subprocess", "multiprocessing"}
@@ -72,8 +72,17 @@ def module_name(path: Path) -> str:
 
 
 def pure_sync() -> Iterator[Path]:
-    """The source files of sync that do no I/O."""
-    return (path for path in modules("volok.sync") if path.stem not in IO_OF_SYNC)
+    """The source files of the cores of sync, and of all modules of sync that they import."""
+    found: set[str] = set()
+    waiting = set(CORES_OF_SYNC)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        path = SRC / (name.replace(".", "/") + ".py")
+        yield path
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("volok.sync."):
+                waiting |= {str(node.module)} - found
 
 
 def imported(tree: ast.Module) -> set[str]:

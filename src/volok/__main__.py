@@ -1,4 +1,4 @@
-"""`python -m volok`: the command line."""
+"""`python -m volok` is the `volok` command."""
 
 from volok.app.cli import main
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import hypothesis
 import pytest
 import websockets
 
@@ -23,10 +22,6 @@ from volok.relay.settings import RelaySettings
 from volok.relay.uploads import Uploads
 from volok.store.file_blobs import FileBlobs
 from volok.store.memory_store import MemoryStore
-
-# A shared, busy machine must not turn a property into a stopwatch, nor one run differ from another.
-hypothesis.settings.register_profile("relay", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("relay")
 
 NOW = 1_800_000_000
 CRYPTO = NativeCrypto()
@@ -142,6 +137,7 @@ def start(tmp_path) -> Callable[..., Any]:
             relay = Relay(address, store, blobs, uploads, metrics, clock)
             async with relay._stack:
                 yield relay
+            assert metrics.failures == 0
 
     return start
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -176,6 +177,14 @@ async def test_old_blobs_are_swept(start, people):
         assert set(await relay.blobs.names()) == names
 
 
+async def test_behind_a_proxy_blobs_have_the_public_name(start, people):
+    async with (
+        start(public_urls=("wss://relay.example",)) as relay,
+        httpx.AsyncClient(base_url=relay.address.http_url) as http,
+    ):
+        assert (await upload(http, people[0])).json()["url"] == f"https://relay.example/{NAME}.bin"
+
+
 async def test_a_cut_upload_leaves_nothing(relay, people):
     lines = [
         "PUT /upload HTTP/1.1",
@@ -183,8 +192,6 @@ async def test_a_cut_upload_leaves_nothing(relay, people):
         f"Content-Length: {len(DATA)}",
         f"Authorization: {token(people[0])['Authorization']}",
     ]
-    import asyncio
-
     _, writer = await asyncio.open_connection("127.0.0.1", relay.address.port)
     writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + DATA[:1000])
     await writer.drain()

@@ -202,6 +202,7 @@ async def test_too_many_connections_are_refused(start):
         '["UNKNOWN",1]',
         '["EVENT",{"id":"\\ud800"}]',
         "[" * 100_000,
+        "[" * 1_000 + "]" * 1_000,
         '["REQ","a",' + '{"a":' * 20_000,
         "NaN",
         b"\x00\xff",

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from volok.model.event import Event
 from volok.model.filters import Filter
-from volok.store.conformance import ALICE, BOB, CHECKS, NOW, Check, expected, make_event
+from volok.store.conformance import CHECKS
+from volok.store.conformance_tools import ALICE, BOB, NOW, Check, expected, make_event
 from volok.store.memory_store import MemoryStore
 from volok.store.sqlite_file import SqliteOptions
 from volok.store.sqlite_store import SqliteStore

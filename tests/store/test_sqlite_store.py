@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,8 +13,8 @@ import pytest
 
 from volok.model.event import Event
 from volok.model.filters import Filter
-from volok.store import sqlite_log
-from volok.store.conformance import ALICE, BOB, NOW, contents, make_event
+from volok.store import sqlite_log, sqlite_query
+from volok.store.conformance_tools import ALICE, BOB, CAROL, NOW, contents, make_event
 from volok.store.sqlite_file import PAGE_BYTES, SqliteOptions
 from volok.store.sqlite_store import SqliteStore
 from volok.store.store import Outcome, StoreError, StoreFull
@@ -102,3 +98,207 @@ async def test_sqlite_alone_would_leave_copies(
     """Why the log zeroes gaps; and that the test above can fail."""
     monkeypatch.setattr(sqlite_log, "_gap", lambda image, header: (0, 0))
     assert await leftovers(tmp_path, turns=30) > 0
+
+
+async def test_the_replaced_is_gone_after_a_quiet_moment(tmp_path: Path) -> None:
+    options = SqliteOptions(quiet_seconds=0.05)
+    store = await SqliteStore.open(tmp_path / "store.db", options=options)
+    await store.add([make_event(0, content="<000000000001>")], NOW)
+    await store.add([make_event(0, created_at=NOW + 1, content="<000000000002>")], NOW)
+    async with asyncio.timeout(10):
+        while b"<000000000001>" in all_bytes(tmp_path):
+            await asyncio.sleep(0.01)
+    assert b"<000000000002>" in all_bytes(tmp_path)
+    await store.close()
+
+
+async def test_the_log_stays_small_under_load(tmp_path: Path) -> None:
+    options = SqliteOptions(log_bytes=200_000)
+    store = await SqliteStore.open(tmp_path / "store.db", options=options)
+    for n in range(40):
+        await store.add([make_event(content=str(n) + "x" * 20_000)], NOW)
+        assert (tmp_path / "store.db-wal").stat().st_size < 400_000
+    await store.close()
+    assert not (tmp_path / "store.db-wal").exists()
+
+
+async def test_tombstones_tell_nothing_but_who_deleted_which_id(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "store.db")
+    secret = make_event(30_000, tags=[["d", "<000000000001>"]], content="<000000000002>")
+    deletion = make_event(5, tags=[["e", secret.id], ["a", f"30000:{ALICE}:<000000000001>"]])
+    await store.add([secret, deletion], NOW)
+    assert await store.delete([deletion.id]) == 1
+    data = all_bytes(tmp_path)
+    assert MARKER.search(data) is None
+    assert bytes.fromhex(secret.id) in data
+    assert await store.add([secret], NOW) == [Outcome.DELETED]
+    await store.close()
+
+
+async def test_reopened_it_is_as_it_was(tmp_path: Path) -> None:
+    events = [make_event(kind, content="x") for kind in (0, 1, 2)]
+    store = await SqliteStore.open(tmp_path / "store.db")
+    await store.add([*events, make_event(5, tags=[["e", events[1].id]])], NOW)
+    before, head = await store.log(0, 10, NOW), store.head
+    await store.close()
+    store = await SqliteStore.open(tmp_path / "store.db")
+    assert store.head == head
+    assert await store.log(0, 10, NOW) == before
+    assert await store.add(events, NOW) == [
+        Outcome.DUPLICATE,
+        Outcome.DELETED,
+        Outcome.DUPLICATE,
+    ]
+    await store.close()
+
+
+async def test_numbers_of_ephemeral_events_are_not_used_again(tmp_path: Path) -> None:
+    shown: list[int] = []
+    for turn in range(3):
+        store = await SqliteStore.open(tmp_path / "store.db")
+        batches = store.follow(store.head)
+        first = asyncio.ensure_future(anext(batches))
+        await asyncio.sleep(0)
+        fleeting = [make_event(20_000, content=f"{turn} {n}") for n in range(3)]
+        await store.add(fleeting, NOW)
+        shown += [entry.number for entry in await first]
+        assert store.head < shown[-1]
+        await store.close()
+    assert shown == sorted(set(shown))
+    assert len(shown) == 9
+
+
+async def test_encrypted_it_shows_nothing(tmp_path: Path) -> None:
+    path, event = tmp_path / "store.db", make_event(content="<000000000001>")
+    store = await SqliteStore.open(path, key=b"k" * 32)
+    await store.add([event], NOW)
+    data = all_bytes(tmp_path)
+    assert len(data) > PAGE_BYTES
+    for clear in (b"<000000000001>", bytes.fromhex(event.id), b"CREATE TABLE", b"SQLite format"):
+        assert clear not in data
+    await store.close()
+    for key in (None, b"K" * 32):
+        with pytest.raises(StoreError):
+            await SqliteStore.open(path, key)
+    store = await SqliteStore.open(path, key=b"k" * 32)
+    assert await contents(store) == {event.id}
+    await store.close()
+
+
+async def test_a_full_store_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
+    options = SqliteOptions(max_bytes=100 * PAGE_BYTES)
+    store = await SqliteStore.open(tmp_path / "store.db", options=options)
+    taken: list[Event] = []
+
+    async def fill() -> None:
+        while True:
+            await store.add([big := make_event(content=f"{len(taken):20000}")], NOW)
+            taken.append(big)
+
+    with pytest.raises(StoreFull):
+        await fill()
+    assert len(taken) > 5
+    assert await contents(store) == {event.id for event in taken}
+    assert store.head == (await store.log(0, 100, NOW))[-1].number
+    await store.delete([taken[0].id, taken[1].id])
+    assert await store.add([make_event(content="y" * 20_000)], NOW) == [Outcome.ADDED]
+    await store.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"not a database, but long enough to be looked at" * 100])
+async def test_a_strange_file(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "store.db").write_bytes(data)
+    if data:
+        with pytest.raises(StoreError):
+            await SqliteStore.open(tmp_path / "store.db")
+        assert (tmp_path / "store.db").read_bytes() == data
+    else:
+        await (await SqliteStore.open(tmp_path / "store.db")).close()
+
+
+async def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    await (await SqliteStore.open(path)).close()
+    with apsw.Connection(str(path)) as connection:
+        connection.pragma("user_version", 99)
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError):
+        await SqliteStore.open(path)
+    assert path.read_bytes() == before
+
+
+async def test_concurrent_adds_share_commits(store: SqliteStore) -> None:
+    commits = 0
+    batches = store.follow(0)
+    await store.add([make_event(content="first")], NOW)
+    await anext(batches)
+    adds = [store.add([make_event(content=str(n))], NOW) for n in range(400)]
+    await asyncio.gather(*adds)
+    seen = 0
+    while seen < 400:
+        seen += len(await anext(batches))
+        commits += 1
+    assert commits < 100
+
+
+async def test_a_cancelled_add_harms_nobody(store: SqliteStore) -> None:
+    first = asyncio.ensure_future(store.add([make_event(content="1")], NOW))
+    other = asyncio.ensure_future(store.add([make_event(content="2")], NOW))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await other == [Outcome.ADDED]
+    await store.flush()
+
+
+def plan(connection: apsw.Connection, sql: str, bindings: dict[str, object]) -> str:
+    rows = connection.execute("EXPLAIN QUERY PLAN " + sql, bindings)
+    return "; ".join(str(row[3]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "search"),
+    [
+        (Filter(ids=frozenset([ALICE])), "by_id (id=?)"),
+        (Filter(authors=frozenset([ALICE, BOB])), "by_author (pubkey=? AND created_at>? AND"),
+        (Filter(kinds=frozenset([1, 2])), "by_kind (kind=? AND created_at>? AND created_at<?)"),
+        (Filter(tags={"e": frozenset([ALICE])}), "PRIMARY KEY (key=? AND created_at>? AND"),
+        (Filter(), "by_time (created_at>? AND created_at<?)"),
+        (
+            Filter(kinds=frozenset([0, 3]), authors=frozenset([ALICE]), limit=1),
+            "by_place (place=?)",
+        ),
+        (
+            # Many have the kind and the tag, few this author.
+            Filter(
+                kinds=frozenset([1]),
+                authors=frozenset([BOB]),
+                tags={"t": frozenset(["a"]), "u": frozenset(["b"])},
+            ),
+            "by_author (pubkey=? AND created_at>? AND created_at<?)",
+        ),
+        (
+            Filter(kinds=frozenset([1]), authors=frozenset([ALICE]), tags={"u": frozenset("b")}),
+            "PRIMARY KEY (key=? AND created_at>? AND created_at<?)",
+        ),
+    ],
+)
+async def test_the_planner_drives_by_the_best_index(
+    tmp_path: Path, wanted: Filter, search: str
+) -> None:
+    path = tmp_path / "store.db"
+    store = await SqliteStore.open(path)
+    many = [make_event(tags=[["t", "a"]], content=str(n)) for n in range(30)]
+    few = [make_event(1, BOB, tags=[["t", "a"], ["u", "b"]]), make_event(1, tags=[["u", "b"]])]
+    await store.add([*many, *few, make_event(1, CAROL, tags=[["u", "b"]] * 2)], NOW)
+    await store.close()
+    with apsw.Connection(str(path)) as connection:
+        asked: list[tuple[str, dict[str, object]]] = []
+        connection.exec_trace = lambda _, sql, bindings: bool(asked.append((sql, bindings))) or True
+        sqlite_query.newest(connection, [wanted], 10, NOW)
+        connection.exec_trace = None
+        driving = plan(connection, *asked[-1])
+    connection.close()
+    assert search in driving.split(";")[0]
+    assert "SCAN events" not in driving
+    assert "SCAN i" not in driving

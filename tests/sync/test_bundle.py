@@ -250,6 +250,19 @@ def swollen() -> bytes:
     return out.getvalue()
 
 
+async def test_entries_that_share_their_bytes_are_refused_before_they_are_read() -> None:
+    data = await sealed_zip(swollen())
+    with pytest.raises(InvalidBundle):
+        await read_bundle(io.BytesIO(data), [ALICE_KEY], CRYPTO)
+
+
+def falsely_deflated() -> bytes:
+    """An entry that is stored, and said to be deflated to its own length: zlib chokes on it."""
+    content = bytearray(zipped([("events.jsonl", b"\x07{}\n")]))
+    content[content.index(b"PK\x01\x02") + 10] = zipfile.ZIP_DEFLATED
+    return bytes(content)
+
+
 EVENTS = ("events.jsonl", b"{}\n")
 
 
@@ -269,10 +282,11 @@ EVENTS = ("events.jsonl", b"{}\n")
         zipped([("events.jsonl", b"x" * (2 << 20) + b"\n")]),
         zipped([EVENTS])[:-1],
         zipped([EVENTS]).replace(b"{}\n", b"[]\n"),  # another checksum
+        zipped([EVENTS])[:-2] + b"\1\0",  # a comment that is not there
         commented(),
-        swollen(),
+        falsely_deflated(),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 async def test_what_a_malicious_contact_packs_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidBundle):

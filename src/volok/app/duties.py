@@ -35,6 +35,10 @@ class Duties:
         for name, work in works.items():
             self._services.start(name, work)
 
+    def add(self, name: str, work: Callable[[Parts], Awaitable[None]]) -> None:
+        """Begin one more, which works on the parts."""
+        self._services.start(name, lambda: work(self._parts))
+
     async def stop(self) -> None:
         """End all of it, and wait for that."""
         await self._services.stop()

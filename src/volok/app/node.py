@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from volok.app.backup_file import read_backup, write_backup
@@ -64,6 +64,7 @@ class Node:
         self._lock: HomeLock | None = None
         self._parts: Parts | None = None
         self._duties: Duties | None = None
+        self._while_open: dict[str, Callable[[Parts], Awaitable[None]]] = {}
         self._changing = asyncio.Lock()
         self._pulse = Pulse()
         self._preferences = Preferences()
@@ -243,6 +244,12 @@ class Node:
         save_preferences(self.home.preferences, self._preferences)
         self._pulse.beat()
 
+    def while_open(self, name: str, work: Callable[[Parts], Awaitable[None]]) -> None:
+        """Also run `work`, supervised, whenever the node is open in the background."""
+        self._while_open[name] = work
+        if self._duties is not None:
+            self._duties.add(name, work)
+
     def _open(self) -> Parts:
         if self._destroyed:
             raise VaultDestroyed
@@ -256,6 +263,8 @@ class Node:
         if self._background:
             self._duties = Duties(parts, self._pulse, self._now, self.settings)
             self._duties.start()
+            for name, work in self._while_open.items():
+                self._duties.add(name, work)
         self._pulse.beat()
 
     async def _close(self) -> None:

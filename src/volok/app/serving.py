@@ -1,13 +1,12 @@
 """A node that is up: its web app, the control channel and the pocket relay on one loopback port.
 
-1. Websockets, and HTTP paths of the relay, go to the pocket relay; `/api/rpc` to the control
-   channel; everything else to the web app.
-2. The pocket relay lives while the node is open, serves sealed events to nobody, and refuses web
-   pages of other origins.
+Websockets and questions for the information document (NIP-11) go to the pocket relay, `/api/rpc`
+to the control channel, everything else to the web app.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -17,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,10 +24,13 @@ from volok.app.commands import Commands
 from volok.app.control import RPC_PATH, control_app
 from volok.app.home import RunInfo
 from volok.app.node import Node
+from volok.app.pocket import PocketRelay
 from volok.app.scratch import FolderScratch
 from volok.app.web.app import create_app
 from volok.app.web.interface import WebSettings
+from volok.native import NativeCrypto
 from volok.relay.errors import PortInUse
+from volok.relay.information import MEDIA_TYPE
 from volok.relay.server import serve
 from volok.relay.settings import RelaySettings
 
@@ -44,21 +47,32 @@ class Served:
 class Front:
     """The outermost ASGI application: hands each request to the part that it is for."""
 
-    def __init__(self) -> None:
+    def __init__(self, pocket: ASGIApp) -> None:
         self.web: ASGIApp = _not_ready
         self.control: ASGIApp = _not_ready
+        self._pocket = pocket
+        self._requests: set[asyncio.Task[object]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "lifespan":
             await _bare_lifespan(receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-        elif scope["path"] == RPC_PATH:
-            await self.control(scope, receive, send)
-        else:
-            await self.web(scope, receive, send)
+            return
+        request = asyncio.current_task()
+        if request is not None:
+            self._requests.add(request)
+            request.add_done_callback(self._requests.discard)
+        await self._part(scope)(scope, receive, send)
+
+    def drop(self) -> None:
+        """End every request that is still answered: streams would go on for ever."""
+        for request in self._requests:
+            request.cancel()
+
+    def _part(self, scope: Scope) -> ASGIApp:
+        if scope["type"] == "websocket" or MEDIA_TYPE in Headers(scope=scope).get("accept", ""):
+            return self._pocket
+        return self.control if scope["path"] == RPC_PATH else self.web
 
 
 @asynccontextmanager
@@ -69,7 +83,8 @@ async def serve_node(
 
     Leaves `run.json` for the commands. Raises PortInUse, RelayError, OSError.
     """
-    front = Front()
+    pocket = PocketRelay(NativeCrypto(), now)
+    front = Front(pocket)
     async with AsyncExitStack() as stack:
         actual = await _listen(stack, front, node, port)
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="volok-"))
@@ -93,6 +108,8 @@ async def serve_node(
         control_token = secrets.token_hex(32)
         front.web = web
         front.control = control_app(Commands(node, carries=True, page=page), control_token)
+        node.while_open("pocket relay", pocket.run)
+        stack.callback(front.drop)
         node.home.write_run(RunInfo(actual, control_token, os.getpid()))
         stack.callback(node.home.clear_run)
         yield Served(actual, page)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from functools import partial
 from importlib.metadata import version
 
@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from volok.model.crypto import Verifier
-from volok.model.urls import relay_host
+from volok.model.urls import blossom_base, relay_host
 from volok.relay.blossom import Blossom, problem
 from volok.relay.fanout import Fanout
 from volok.relay.gate import Gate, OriginAllowed, any_origin, host_of
@@ -33,6 +33,8 @@ from volok.relay.settings import RelaySettings
 from volok.relay.uploads import Uploads
 from volok.store.blobs import BlobError, Blobs
 from volok.store.store import Store, StoreError
+
+_RESTART_SECONDS = 1.0
 
 
 def _fresh_challenge() -> str:
@@ -68,7 +70,7 @@ def create_app(
         verifier=verifier,
         now=now,
         challenge=challenge,
-        fanout=Fanout(store),
+        fanout=Fanout(store, now),
         ingest=Ingest(store, verifier, now, counters),
         metrics=counters,
     )
@@ -108,13 +110,26 @@ async def _lifespan(
 ) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(services.fanout.run()),
-            group.create_task(services.ingest.run()),
-            group.create_task(_sweep(services, blossom)),
+            group.create_task(_keep_going(work, services.metrics))
+            for work in (
+                services.fanout.run,
+                services.ingest.run,
+                partial(_sweep, services, blossom),
+            )
         ]
         yield
         for task in tasks:
             task.cancel()
+
+
+async def _keep_going(work: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
+    # Without these tasks the relay would answer and do nothing: no error may end them.
+    while True:
+        try:
+            await work()
+        except Exception:
+            metrics.failures += 1
+            await asyncio.sleep(_RESTART_SECONDS)
 
 
 async def _sweep(services: Services, blossom: Blossom | None) -> None:
@@ -158,10 +173,11 @@ class _Names:
     """Under which names a client may know this relay."""
 
     def __init__(self, public_urls: Collection[str]) -> None:
-        self._public = frozenset(map(relay_host, public_urls))
+        self._bases = {relay_host(url): blossom_base(url) for url in public_urls}
 
     def hosts(self, connection: HTTPConnection) -> Collection[str]:
-        return self._public or {host_of(connection.headers)}
+        return self._bases.keys() or {host_of(connection.headers)}
 
     def base(self, request: Request) -> str:
-        return str(request.base_url).rstrip("/")
+        default = next(iter(self._bases.values()), str(request.base_url).rstrip("/"))
+        return self._bases.get(host_of(request.headers), default)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from volok.model.supersession import is_expired
 from volok.relay.index import SubscriptionIndex
 from volok.store.store import Entry, Store, StoreError
 
@@ -22,9 +23,11 @@ class Listener(Protocol):
 class Fanout:
     """The live subscriptions of one process and the task that feeds them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: Callable[[], int]) -> None:
+        """`now` gives Unix seconds."""
         self.index: SubscriptionIndex[Listener] = SubscriptionIndex()
         self._store = store
+        self._now = now
         self._position = store.head
 
     async def run(self) -> None:
@@ -40,6 +43,8 @@ class Fanout:
         async for batch in self._store.follow(self._position):
             for entry in batch:
                 self._position = max(self._position, entry.number)
+                if is_expired(entry.event, self._now()):
+                    continue
                 for listener, subscriptions in self.index.matching(entry.event).items():
                     listener.entry_appeared(subscriptions, entry)
                 # Many readers of many entries must not keep the loop from reading sockets.

@@ -31,6 +31,8 @@ class Metrics:
     slow_readers: int = 0
     """Connections closed because they did not read what was sent."""
     store_failures: int = 0
+    failures: int = 0
+    """Errors that nobody foresaw; each is a defect of this program."""
     blobs_added: int = 0
     blobs_refused: int = 0
     blobs_served: int = 0

@@ -9,8 +9,8 @@ from volok.model.filters import Filter
 from volok.relay.access import Reader
 from volok.store.store import Entry, Store
 
-_PAGES = 8
-"""How often a filter is asked again for older entries when the newest are sealed for others."""
+_FURTHER = 8
+"""How many times further a filter is read when the newest entries are sealed for others."""
 
 
 async def visible_entries(
@@ -38,18 +38,10 @@ async def _visible_page(
     store: Store, wanted: Filter, limit: int, reader: Reader, now: int
 ) -> list[Entry]:
     count = limit if wanted.limit is None else min(limit, wanted.limit)
-    result: dict[int, Entry] = {}
-    until = wanted.until
-    for _ in range(_PAGES):
-        page = await store.query([replace(wanted, until=until, limit=limit)], limit, now)
-        for entry in page:
-            if reader.may_see(entry.event):
-                result[entry.number] = entry
-        if len(result) >= count or len(page) < limit:
+    visible: list[Entry] = []
+    for depth in (limit, limit * _FURTHER):
+        page = await store.query([replace(wanted, limit=depth)], depth, now)
+        visible = [entry for entry in page if reader.may_see(entry.event)]
+        if len(visible) >= count or len(page) < depth:
             break
-        oldest = page[-1].event.created_at
-        if oldest == 0:
-            break
-        # `until` is inclusive; a page of one single second must not be asked for again.
-        until = oldest if oldest != page[0].event.created_at else oldest - 1
-    return list(result.values())[:count]
+    return visible[:count]

@@ -68,7 +68,7 @@ class Session:
         self._websocket = websocket
         self._hosts = hosts
         self._connection = Connection(settings, services.challenge())
-        self._outbox = Outbox(settings.max_queue_messages, settings.max_queue_bytes)
+        self._outbox = Outbox(settings.max_queue_messages, settings.max_queue_characters)
         self._room = asyncio.Semaphore(settings.max_pending)
 
     async def run(self) -> None:
@@ -83,7 +83,9 @@ class Session:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            unforeseen = [result for result in results if isinstance(result, Exception)]
+            self._services.metrics.failures += len(unforeseen)
             for output in self._connection.closed():
                 await self._carry_out(output)
         if self._outbox.overflowed.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from volok.model.urls import InvalidUrl, normalise_relay_url
 from volok.relay.errors import RelayError
 
 DAY = 86_400
@@ -56,7 +57,7 @@ class RelaySettings:
     pauses beyond that."""
     max_queue_messages: int = 2_000
     """The most messages that wait for one reader; a slower reader is disconnected."""
-    max_queue_bytes: int = 8 * 1024 * 1024
+    max_queue_characters: int = 4 * 1024 * 1024
     """The most characters that wait for one reader; a slower reader is disconnected."""
     created_at_future: int = 15 * 60
     """How far in the future an event's `created_at` may lie, in seconds."""
@@ -79,5 +80,10 @@ class RelaySettings:
         for field in ("max_message_length", "max_subscriptions", "max_filters", "max_limit"):
             if getattr(self, field) < 1:
                 raise RelayError(f"The relay setting {field} must be at least 1.")
+        try:
+            for url in self.public_urls:
+                normalise_relay_url(url)
+        except InvalidUrl as error:
+            raise RelayError(f"A public address of the relay is wrong. {error}") from error
         if self.blob_days < 0:
             raise RelayError("The relay setting blob_days must not be negative.")

@@ -106,34 +106,31 @@ class Client:
 
     def handle(self, given: Input, now: Moment) -> list[Output]:
         """What is to be done about `given`."""
+        outputs: list[Output] = []
         match given:
             case Received(text):
-                return self._received(text, now)
+                outputs = self._received(text, now)
             case TimeCame():
-                return self._tick(now)
+                outputs = self._tick(now)
             case Offered(items):
                 self._publisher.offer(items)
-                return self._publish(now)
+                outputs = self._publish(now)
             case Ingested(forged):
-                return self._struck(forged, now)
+                outputs = self._struck(forged, now)
             case Connected():
                 self._connected = True
                 self._forgive_at = now.timer + self._settings.cursor_interval
-                return self._reader.connected(now) + self._publish(now)
+                outputs = self._reader.connected(now) + self._publish(now)
             case InboxesSet(inboxes):
-                return self._reader.set_inboxes(inboxes, now)
-            case Described(max_content, subscriptions, ahead):
-                self._keyring.ahead = ahead
-                if max_content is not None:
-                    self._publisher.limit(max_content)
-                if subscriptions is not None:
-                    self._reader.limit(subscriptions)
-                return []
+                outputs = self._reader.set_inboxes(inboxes, now)
+            case Described():
+                outputs = self._described(given, now)
             case CatchUpWanted():
-                return self._reader.catch_up(now)
+                outputs = self._reader.catch_up(now)
             case Lost(too_big):
                 self._connected = False
-                return self._publisher.lost(too_big)
+                outputs = self._publisher.lost(too_big)
+        return outputs
 
     def _received(self, text: str, now: Moment) -> list[Output]:
         try:
@@ -153,28 +150,42 @@ class Client:
         return self._struck(1, now) if outputs is None else outputs
 
     def _understood(self, message: RelayMessage, now: Moment) -> list[Output] | None:
+        outputs: list[Output] | None = None
         match message:
+            case EventFor(_, event) if len(event.content) > self._settings.max_content:
+                # Anybody may have put it into the inbox: no fault of the relay.
+                outputs = []
             case EventFor(subscription, event):
-                if len(event.content) > self._settings.max_content:
-                    # Anybody may have put it into the inbox: no fault of the relay.
-                    return []
-                return self._reader.took(subscription, event, now)
+                outputs = self._reader.took(subscription, event, now)
+            case Ok(name, accepted) if self._keyring.answered(name, accepted):
+                outputs = self._keys_judged(now)
             case Ok(name, accepted, reason):
-                if self._keyring.answered(name, accepted):
-                    return self._keys_judged(now)
-                return self._publisher.answered(name, accepted, reason, now)
+                outputs = self._publisher.answered(name, accepted, reason, now)
+                if outputs is not None and self._publisher.needs_auth:
+                    outputs += self._publish(now)
             case Eose(subscription):
-                return self._reader.ended(subscription, now)
+                outputs = self._reader.ended(subscription, now)
             case Closed(subscription, reason):
-                return self._reader.closed(subscription, reason, now)
+                outputs = self._reader.closed(subscription, reason, now)
             case AuthChallenge(challenge):
                 self._keyring.challenged(challenge)
-                return self._keys_judged(now)
-            case Notice():
+                outputs = self._keys_judged(now)
+            case Notice() if self._notices < _NOTICES:
                 self._notices += 1
-                return [] if self._notices <= _NOTICES else None
-            case _:
-                return None
+                outputs = []
+        return outputs
+
+    def _described(self, said: Described, now: Moment) -> list[Output]:
+        if said.max_content is not None:
+            self._publisher.limit(said.max_content)
+        if said.subscriptions is not None:
+            self._reader.limit(said.subscriptions)
+        if said.ahead == self._keyring.ahead:
+            return []
+        # What was refused may have been refused for a date that was wrong to the relay.
+        self._keyring.ahead = said.ahead
+        self._keyring.refused.clear()
+        return self._keys_judged(now)
 
     def _keys_judged(self, now: Moment) -> list[Output]:
         return self._reader.keys_judged(now) + self._publish(now)

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
-from volok.model.crypto import Signer
 from volok.model.event import Event
-from volok.model.filters import Filter
-from volok.paths.live import FrameTooBig, LivePath, PathError, Response, Socket
-from volok.store.deliveries import Deliveries, Delivery, ItemKind, Mark, MarkState, RelayFacts
-from volok.store.store import Store, StoreError, StoreFull
+from volok.paths.live import FrameTooBig, PathError, Socket
+from volok.store.deliveries import RelayFacts
+from volok.store.store import StoreError, StoreFull
 from volok.store.vault import VaultError, VaultFull
+from volok.sync.clerk import Clerk
 from volok.sync.client import Client
+from volok.sync.describe import describe
 from volok.sync.dialogue import (
     CatchUpWanted,
     CaughtUp,
@@ -35,8 +31,6 @@ from volok.sync.dialogue import (
     Input,
     Lost,
     Moment,
-    Offered,
-    Outbound,
     Output,
     Received,
     Record,
@@ -44,30 +38,10 @@ from volok.sync.dialogue import (
     SetFacts,
     TimeCame,
 )
-from volok.sync.intake import Intake
-from volok.sync.messages import EventMessage
-from volok.sync.nip11 import parse_document
-from volok.sync.settings import SyncSettings
+from volok.sync.surroundings import Surroundings
 
 _BATCH = 200
 _SKEW = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all connections of a node share. `now` gives Unix seconds; `changed` is called after
-    every change of a status, `learned` after new facts about a relay."""
-
-    path: LivePath
-    store: Store
-    deliveries: Deliveries
-    intake: Intake
-    signer: Signer
-    settings: SyncSettings
-    now: Callable[[], float]
-    handshakes: asyncio.Semaphore
-    changed: Callable[[], None]
-    learned: Callable[[RelayFacts], None]
 
 
 class Conversation:
@@ -87,22 +61,16 @@ class Conversation:
         self._around = around
         self._socket = socket
         self._inboxes = inboxes
-        self._publishes = publishes
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()
         self._frames = asyncio.Semaphore(_BATCH)
         self._to_take: asyncio.Queue[Ingest | CaughtUp] = asyncio.Queue(_BATCH)
         self._taking = 0
         self._fresh: list[Event] = []
-        self._marks: list[Mark] = []
-        self._offered: set[str] = set()
-        self._look = asyncio.Event()
-        self._looked = not publishes
+        self._clerk = Clerk(url, around, self._tell, self._note) if publishes else None
         self._moved = asyncio.Event()
         self._catching_up = False
         self._told: tuple[bool, str] | None = None
         self.client = client
-        self.published = 0
-        """Events that the relay took."""
         self.problem = ""
         """Why the connection ended, where it was not the relay."""
 
@@ -113,9 +81,14 @@ class Conversation:
         return not reading and self.idle
 
     @property
+    def published(self) -> int:
+        """Events that the relay took."""
+        return self._clerk.published if self._clerk else 0
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits to be published."""
-        return self._looked and not self._look.is_set() and not self._offered
+        return self._clerk is None or self._clerk.idle
 
     def catch_up(self) -> None:
         """Look again for what the relay holds."""
@@ -124,7 +97,8 @@ class Conversation:
 
     def look(self) -> None:
         """Something may wait for this relay."""
-        self._look.set()
+        if self._clerk:
+            self._clerk.look()
 
     def inboxes_changed(self) -> None:
         """`inboxes` gives something else now."""
@@ -138,13 +112,13 @@ class Conversation:
                 await self._set_inboxes()
                 self._tell(Connected())
                 helpers = [self._read(), self._take(), self._follow_inboxes()]
-                if self._publishes:
-                    self.look()
-                    helpers += [self._clerk(), self._describe()]
+                if self._clerk:
+                    helpers += [self._clerk.run(), self._describe()]
                 running = [tasks.create_task(helper) for helper in helpers]
                 pause = await self._turn()
                 await self._to_take.join()
-                await self._write_marks()
+                if self._clerk:
+                    await self._clerk.write()
                 for task in running:
                     task.cancel()
         except* (StoreFull, VaultFull):
@@ -197,10 +171,8 @@ class Conversation:
             case CaughtUp():
                 await self._flush()
                 await self._put(output)
-            case Record(marks):
-                self._marks += marks
-                self.published += sum(mark.state is MarkState.TAKEN for mark in marks)
-                self._look.set()
+            case Record(marks) if self._clerk:
+                self._clerk.record(marks)
             case SetFacts(facts):
                 await self._learn(facts)
         return True
@@ -250,85 +222,12 @@ class Conversation:
             self._to_take.task_done()
             self._note()
 
-    async def _clerk(self) -> None:
-        while True:
-            await self._look.wait()
-            self._look.clear()
-            self._looked = False
-            await self._write_marks()
-            waiting = await self._fetch()
-            found = await self._events(waiting)
-            lost = [one for one in waiting if one.item not in found]
-            self._marks += [Mark(one.item, self._url, MarkState.REFUSED, "missing") for one in lost]
-            self._offered |= {one.item for one in waiting}
-            if lost:
-                self._look.set()
-            if found:
-                self._tell(
-                    Offered(
-                        tuple(
-                            _outbound(one, found[one.item]) for one in waiting if one.item in found
-                        )
-                    )
-                )
-            self._looked = True
-            self._note()
-
-    async def _write_marks(self) -> None:
-        if self._marks:
-            marks, self._marks = self._marks, []
-            await self._around.deliveries.mark(marks)
-            self._offered -= {mark.item for mark in marks}
-
-    async def _fetch(self) -> list[Delivery]:
-        room = 2 * self._around.settings.window - len(self._offered)
-        if room <= 0:
-            return []
-        waiting = await self._around.deliveries.pending(
-            self._url, room + len(self._offered), ItemKind.EVENT
-        )
-        return [one for one in waiting if one.item not in self._offered][:room]
-
-    async def _events(self, waiting: Sequence[Delivery]) -> dict[str, Event]:
-        if not waiting:
-            return {}
-        wanted = Filter(ids=frozenset(one.item for one in waiting))
-        now = int(self._around.now())
-        entries = await self._around.store.query([wanted], len(waiting), now)
-        return {entry.event.id: entry.event for entry in entries}
-
     async def _describe(self) -> None:
-        """Fetch the NIP-11 document: the websocket's URL over HTTP."""
-        url = self._url.replace("ws", "http", 1)
-        with suppress(PathError, TimeoutError):
-            async with (
-                asyncio.timeout(self._around.settings.answer_timeout),
-                self._around.path.request(
-                    "GET", url, {"Accept": "application/nostr+json"}
-                ) as response,
-            ):
-                data = await self._bounded(response)
-                said = parse_document(data, self._ahead(response.headers.get("date", "")))
+        said = await describe(self._url, self._around)
+        if said is not None:
             self._tell(said)
             if said.max_content is not None:
                 await self._learn(RelayFacts(self._url, max_content=said.max_content))
-
-    async def _bounded(self, response: Response) -> bytes:
-        data = bytearray()
-        async for piece in response.body:
-            data += piece
-            if response.status != 200 or len(data) > self._around.settings.document_size:
-                return b""
-        return bytes(data)
-
-    def _ahead(self, date: str) -> int:
-        """How far the relay's clock is ahead; what NIP-42 tolerates anyway counts as nothing."""
-        try:
-            theirs = parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            return 0
-        ahead = int(theirs - self._around.now())
-        return ahead if abs(ahead) > _SKEW else 0
 
     async def _learn(self, facts: RelayFacts) -> None:
         await self._around.deliveries.set_facts(facts)
@@ -353,8 +252,3 @@ class Conversation:
 
     def _moment(self) -> Moment:
         return Moment(asyncio.get_running_loop().time(), int(self._around.now()))
-
-
-def _outbound(delivery: Delivery, event: Event) -> Outbound:
-    text = EventMessage(event).to_text()
-    return Outbound(delivery.number, delivery.item, len(event.content), text)

@@ -12,12 +12,12 @@ from volok.paths.live import LivePath
 from volok.store.blobs import Blobs
 from volok.store.deliveries import Deliveries, RelayFacts
 from volok.store.store import Store
-from volok.sync.conversation import Surroundings
 from volok.sync.dialogue import InboxKey
 from volok.sync.intake import Intake
 from volok.sync.session import Session
 from volok.sync.settings import SyncSettings
 from volok.sync.status import RelayProblem, RelayState, RelayStatus, RoundReport, merge
+from volok.sync.surroundings import Surroundings
 from volok.sync.transfer import Transfers
 
 
@@ -42,6 +42,7 @@ class _Entry:
     session: Session
     task: asyncio.Task[None]
     leave_at: float | None = None
+    was_idle: bool = False
 
 
 class Engine:
@@ -85,7 +86,7 @@ class Engine:
             self._settings,
             self._chance,
             self._connected,
-            self._note,
+            self._transferred,
             self._learned,
         )
         self._scopes: dict[str, tuple[InboxKey, ...]] = {}
@@ -95,7 +96,7 @@ class Engine:
         self._replan = asyncio.Event()
         self._arranged = 0
         self._change = asyncio.Event()
-        self._running = False
+        self._running = asyncio.Lock()
 
     def set_scopes(self, scopes: Sequence[RelayScope]) -> None:
         """These relays and inboxes are read from now on. Connections that stay are not dropped."""
@@ -118,36 +119,36 @@ class Engine:
 
     async def run(self) -> None:
         """Stay in step until cancelled. Raises VaultError when the delivery log fails."""
-        self._running = True
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch())
-                tasks.create_task(self._transfers.run())
-                await self._plan(tasks)
-        finally:
-            self._running = False
-            self._entries.clear()
-            self._note()
+        async with self._running:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._watch())
+                    tasks.create_task(self._transfers.run())
+                    await self._plan(tasks)
+            finally:
+                self._published = self._all_published() - self._transfers.published
+                self._entries.clear()
+                self._note()
 
-    async def round(self, timeout: float) -> RoundReport:
-        """One full round in both directions with every relay, or as much of it as `timeout`
+    async def round(self, seconds: float) -> RoundReport:
+        """One full round in both directions with every relay, or as much of it as so many
         seconds allow; works beside `run` and without it."""
-        runner = None if self._running else asyncio.create_task(self.run())
+        runner = None if self._running.locked() else asyncio.create_task(self.run())
         try:
-            return await self._round(timeout, runner)
+            return await self._round(seconds, runner)
         finally:
             if runner is not None:
                 runner.cancel()
                 await asyncio.gather(runner, return_exceptions=True)
 
-    async def _round(self, timeout: float, runner: asyncio.Task[None] | None) -> RoundReport:
+    async def _round(self, seconds: float, runner: asyncio.Task[None] | None) -> RoundReport:
         received, published = self._intake.received, self._all_published()
         arranged = self._arranged
         self._replan.set()
         failures: dict[Session, int] = {}
         hurried = False
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 while runner is None or not runner.done():
                     change = self._change
                     if self._arranged > arranged and not hurried:
@@ -267,6 +268,16 @@ class Engine:
     def _chance(self) -> float:
         return int.from_bytes(self._signer.random(4)) / 2**32
 
+    def _transferred(self) -> None:
+        if self._transfers.idle:
+            self._replan.set()
+        self._note()
+
     def _note(self) -> None:
+        for entry in self._entries.values():
+            idle = entry.session.idle
+            if idle and not entry.was_idle:
+                self._replan.set()
+            entry.was_idle = idle
         change, self._change = self._change, asyncio.Event()
         change.set()

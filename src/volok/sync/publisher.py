@@ -85,8 +85,8 @@ class Publisher:
         return min(times, default=None)
 
     def limit(self, max_content: int) -> None:
-        """The longest content that the relay takes became known."""
-        self._max_content = max_content
+        """The relay says how long a content it takes; experience may have shown less."""
+        self._max_content = min(max_content, self._max_content or max_content)
 
     def offer(self, items: Iterable[Outbound]) -> None:
         """Take up events; those that are known already stay as they are."""

@@ -297,7 +297,9 @@ class Reader:
             return self._ask(group, now)
         if self._keyring.held:
             return self._one_key()
-        self.problem = "The relay refuses the key of our inbox."
+        self.problem = (
+            "The relay refuses the key of our inbox. Is the clock of this computer right?"
+        )
         return self._pause(group, now)
 
     def _one_key(self) -> list[Output]:

@@ -11,9 +11,10 @@ from volok.paths.live import PathError
 from volok.store.deliveries import RelayFacts
 from volok.sync.backoff import Backoff
 from volok.sync.client import Client
-from volok.sync.conversation import Conversation, Surroundings
+from volok.sync.conversation import Conversation
 from volok.sync.dialogue import InboxKey
 from volok.sync.status import RelayState, RelayStatus
+from volok.sync.surroundings import Surroundings
 
 
 class Session:

@@ -28,6 +28,10 @@ TOO_LARGE = "too-large"
 _SMALLEST_LIMIT = 1000
 _SIZE = re.compile(r"too (large|big|long)|\bsize\b|\blength\b|\bcharacters\b|\bexceeds\b|oversize")
 _WORD = re.compile("([a-z][a-z-]{0,30}):")
+_SOFT = {
+    Prefix.RATE_LIMITED.value: Verdict.SLOWER,
+    Prefix.AUTH_REQUIRED.value: Verdict.AUTH,
+}
 _FINAL = frozenset(
     {
         Prefix.INVALID.value,
@@ -51,15 +55,11 @@ def judge(accepted: bool, message: str, content: int) -> tuple[Verdict, str]:
     prefix = prefix_of(text)
     if accepted or prefix == Prefix.DUPLICATE:
         return Verdict.TAKEN, ""
-    if prefix == Prefix.RATE_LIMITED:
-        return Verdict.SLOWER, ""
-    if prefix == Prefix.AUTH_REQUIRED:
-        return Verdict.AUTH, ""
+    if prefix in _SOFT:
+        return _SOFT[prefix], ""
     if content > _SMALLEST_LIMIT and _SIZE.search(text):
         return Verdict.REFUSED, TOO_LARGE
-    if prefix == Prefix.RESTRICTED:
-        return Verdict.AUTH, ""
     word = _WORD.match(text)
     if word and word[1] in _FINAL:
         return Verdict.REFUSED, word[1]
-    return Verdict.LATER, ""
+    return (Verdict.AUTH if prefix == Prefix.RESTRICTED else Verdict.LATER), ""

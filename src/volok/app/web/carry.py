@@ -31,6 +31,7 @@ async def _carry(
         exported=exported,
         imported=imported,
         problem=problem,
+        chosen=request.query_params.get("contact", ""),
     )
 
 

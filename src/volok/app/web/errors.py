@@ -24,7 +24,8 @@ _PLACES = {"new": "/welcome", "locked": "/unlock", "destroyed": "/destroyed", "o
 def sentence(request: Request, error: Exception) -> str:
     """What to tell the person about an error, in their language where it is known."""
     text = str(error) or (inspect.getdoc(type(error)) or "").partition("\n\n")[0]
-    return language_of(request).gettext(" ".join(text.split()))
+    plain = " ".join(text.split())
+    return language_of(request).gettext(plain)
 
 
 def place(request: Request) -> str:

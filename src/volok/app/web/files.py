@@ -1,7 +1,7 @@
 """Attached files on their way to the browser.
 
-What others sent is never run: only plain pictures and sound are shown, in a sandbox; everything else
-is saved.
+What others sent is never run: only plain pictures and sound are shown, in a sandbox; everything
+else is saved.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""Adds and deletes without end, and says each thing that a store acknowledged; to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from volok.store.conformance_tools import NOW, make_event
+from volok.store.sqlite_file import SqliteOptions
+from volok.store.sqlite_store import SqliteStore
+
+OPTIONS = SqliteOptions(log_bytes=300_000)
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+async def show_numbers(store: SqliteStore) -> None:
+    async for batch in store.follow(store.head):
+        say("number", batch[-1].number)
+
+
+async def work(store: SqliteStore, name: str) -> None:
+    turn = 0
+    while True:
+        turn += 1
+        event = make_event(content=f"<{name}-{turn}>" + "x" * (turn % 900))
+        await store.add([event], NOW)
+        say("added", event.id, f"<{name}-{turn}>")
+        await store.add([make_event(20_000, content=f"{name} {turn}")], NOW)
+        if turn % 3 == 0:
+            say("deleting", event.id)
+            await store.delete([event.id])
+            say("deleted", event.id)
+
+
+async def main() -> None:
+    store = await SqliteStore.open(Path(sys.argv[1]), options=OPTIONS)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(show_numbers(store))
+        for n in range(8):
+            group.create_task(work(store, f"{sys.argv[2]}-{n}"))
+
+
+asyncio.run(main())
