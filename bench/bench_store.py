@@ -1,10 +1,12 @@
 """SQLite with group commit against LMDB as the store of a relay: `python bench/bench_store.py`.
 
-Both take the same events (signatures are not part of this) from many concurrent callers and answer each only when it
-is durable, with as many callers sharing a sync as wait for it. The LMDB side is the least that does
-the same work: a writer thread with group commit, the events by number, and indexes by id, author,
-kind, time and tag; no replacing, deleting or numbering for followers, which would slow it further.
-Rounds are interleaved, so that what else the machine does falls on both; ratios say more than the
+Both take the same events from many concurrent callers, and answer each only when it is durable,
+with as many callers sharing a sync as wait for it. Signatures are not part of this. The LMDB side
+is the least that does comparable work: a writer thread with group commit, the events by number, and
+indexes by id, author, kind, time and tag. It neither replaces nor remembers deletions nor tells
+followers, which would slow it further.
+
+Rounds are interleaved, so that what else the machine does falls on all; ratios say more than the
 figures themselves.
 """
 
@@ -145,7 +147,7 @@ class LmdbStore:
         if wanted.authors:
             (author,) = wanted.authors
             return "author", bytes.fromhex(author)
-        (kind,) = wanted.kinds or ()
+        kind = min(wanted.kinds or [0])
         return "kind", struct.pack(">I", kind)
 
     def _delete(self, ids: Sequence[str]) -> int:

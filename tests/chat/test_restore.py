@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from tests.chat.world import Person, World
+from volok.chat.settings import ChatSettings
 
 
 async def backup(person: Person, folder: Path) -> Path:
@@ -92,3 +93,16 @@ async def test_a_clone_is_reported(world: World, tmp_path: Path) -> None:
     shown = await bo.chat.messages(contact.id)
     assert [m.notice for m in shown].count("cloned-backup") == 1
     assert {m.text for m in shown} >= {"from the clone", "from the first"}
+
+
+async def test_what_relays_still_hold_comes_back(world: World, tmp_path: Path) -> None:
+    slow = ChatSettings(receipt_delay=0, receipt_jitter=0)
+    ana, bo = await world.person("Ana", slow), await world.person("Bo", slow)
+    await world.meet(ana, bo)
+    folder = await backup(ana, tmp_path / "backup")
+    for n in range(5):
+        await bo.chat.send(await bo.to("Ana"), f"b{n}")
+    await world.run()
+    ana = await restore(world, ana, folder)
+    await world.run()
+    assert await ana.texts("Bo") == [f"b{n}" for n in range(5)]

@@ -28,7 +28,7 @@ from volok.store.vault_sqlite import SqliteVault
 
 RELAY = "wss://relay.example"
 MIGRATIONS = tuple(Migration(n, sql) for n, sql in enumerate(SCHEMA, start=1))
-PROMPT = ChatSettings(receipt_delay=0, receipt_jitter=0)
+PROMPT = ChatSettings(receipt_delay=0, receipt_jitter=0, delete_delay=0, delete_jitter=0)
 
 
 class Clock:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.sync.world import CRYPTO, envelope, inbox_key
+
 from volok.model.event import Event
 from volok.store.deliveries import Mark, MarkState, RelayFacts
 from volok.sync.client import Client

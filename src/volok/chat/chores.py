@@ -108,12 +108,19 @@ def rotate_keys(hands: Hands) -> None:
     )
 
 
+def next_deletion(hands: Hands) -> int | None:
+    """When relays are next asked to delete something, in Unix milliseconds."""
+    rows = hands.tx.execute("SELECT min(due_ms) FROM spent")
+    return None if rows[0][0] is None else int(rows[0][0])
+
+
 async def ask_to_delete(kit: Kit) -> None:
     """Ask our relays to delete envelopes that we have taken in (NIP-09, as its addressee)."""
     rows = await kit.vault.read(
         lambda tx: tx.execute(
             "SELECT i.public, i.secret, s.event FROM spent s JOIN inbox i ON i.public = s.inbox "
-            "ORDER BY i.public LIMIT 2000"
+            "WHERE s.due_ms <= ? ORDER BY i.public LIMIT 2000",
+            (kit.now_ms(),),
         )
     )
     spent: dict[tuple[str, bytes], list[str]] = {}

@@ -21,11 +21,20 @@ def take_in(hands: Hands, parts: Iterable[tuple[Part, str, str]]) -> None:
         _watch_second_use(hands, part, inbox)
         if hold(hands.tx, part, inbox, hands.now_ms, hands.settings):
             sessions[part.session] = None
-        hands.tx.execute(
-            "INSERT OR IGNORE INTO spent VALUES (?, ?, ?)", (event, inbox, hands.now_ms)
-        )
+        _note_spent(hands, event, inbox)
     for session in sessions:
         advance(hands, session)
+
+
+def _note_spent(hands: Hands, event: str, inbox: str) -> None:
+    settings = hands.settings
+    chance = int.from_bytes(hands.keys.crypto.random(4), "big") / (1 << 32)
+    due = hands.now_ms + int((settings.delete_delay + chance * settings.delete_jitter) * 1000)
+    hands.tx.execute(
+        "INSERT OR IGNORE INTO spent (event, inbox, due_ms) VALUES "
+        "(?, ?, coalesce((SELECT min(due_ms) FROM spent WHERE inbox = ?), ?))",
+        (event, inbox, inbox, due),
+    )
 
 
 def _watch_second_use(hands: Hands, part: Part, inbox: str) -> None:

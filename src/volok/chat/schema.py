@@ -157,8 +157,9 @@ _CORE = (
     """CREATE TABLE spent (
         event TEXT PRIMARY KEY,
         inbox TEXT NOT NULL,
-        at_ms INTEGER NOT NULL
+        due_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX spent_inbox ON spent (inbox, due_ms)",
 )
 
 _CONVERSATION = (

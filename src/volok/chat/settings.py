@@ -33,6 +33,13 @@ class ChatSettings:
     gap_patience: float = 20.0
     """How long a gap in a session stays open before the missing frames are asked for."""
 
+    delete_delay: float = 30.0
+    """Relays are asked to delete what an inbox has taken in at least this long after."""
+
+    delete_jitter: float = 600.0
+    """A random further wait of each inbox by itself, so that the requests of one person's inboxes
+    do not stand side by side on a relay's disk."""
+
     rotate_keys: float = 7 * 86_400
     """How often each inbox gets a new sealing key."""
 

@@ -21,9 +21,6 @@ from volok.store.vault_deliveries import marks as read_marks
 IDLE = 30.0
 """Seconds between looks at what has no time of its own (gaps, keys, reseals)."""
 
-DELETE_AFTER = 2.0
-"""Envelopes that we took in are asked to be deleted at most this often, in seconds."""
-
 
 class Worker:
     """Runs until cancelled. All it has done is in the vault; it may be killed at any time."""
@@ -135,20 +132,14 @@ class Worker:
 
     async def _keep_time(self) -> None:
         kit = self._kit
-        last_deletion = 0.0
         while True:
             due = await kit.change_quietly(self._chores)
             if due[1]:
                 kit.changed.fire()
             kit.outgoing.fire()
             wait = kit.changed.waiter()
-            if kit.now() - last_deletion >= DELETE_AFTER:
-                last_deletion = kit.now()
-                await chores.ask_to_delete(kit)
+            await chores.ask_to_delete(kit)
             pause = IDLE if due[0] is None else max(0.0, due[0] / 1000 - kit.now())
-            pending = await kit.vault.read(lambda tx: tx.execute("SELECT 1 FROM spent LIMIT 1"))
-            if pending:
-                pause = min(pause, DELETE_AFTER)
             try:
                 async with asyncio.timeout(min(pause, IDLE) + 0.005):
                     await wait()
@@ -164,7 +155,8 @@ class Worker:
         chores.expire_messages(hands)
         chores.reseal(hands)
         chores.rotate_keys(hands)
-        times = [t for t in (chores.next_receipt(hands), chores.next_expiry(hands)) if t]
+        looks = (chores.next_receipt, chores.next_expiry, chores.next_deletion)
+        times = [time for time in (look(hands) for look in looks) if time is not None]
         after = hands.tx.execute("SELECT coalesce(max(cursor), 0) FROM journal")
         return min(times, default=None), sent or before != after
 

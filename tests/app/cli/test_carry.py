@@ -90,16 +90,20 @@ def test_a_damaged_bundle_and_one_that_is_none(friends, tmp_path: Path):
     bob.ok("import", bundle)
 
 
-def test_nothing_is_overwritten_and_nothing_empty_is_written(friends, tmp_path: Path):
-    alice, _ = friends
-    bundle = tmp_path / "bundle"
-    nothing = alice("export", bundle)
+def test_nothing_empty_is_written(strangers, tmp_path: Path):
+    alice, _ = strangers
+    nothing = alice("export", tmp_path / "bundle")
     assert nothing.code == 1
     assert "Nothing waits" in nothing.err
-    assert not bundle.exists()
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_nothing_is_overwritten(friends, tmp_path: Path):
+    alice, _ = friends
+    bundle = tmp_path / "bundle"
     bundle.write_text("mine")
     alice.ok("send", "Bob", "wait")
     refused = alice("export", bundle)
     assert refused.code == 1
-    assert "exists already" in refused.err
+    assert "“bundle” exists already" in refused.err
     assert bundle.read_text() == "mine"

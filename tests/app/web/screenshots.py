@@ -30,6 +30,10 @@ async def main(folder: Path, part: str) -> None:
                         viewport={"width": across, "height": down},
                         color_scheme=theme,
                         locale=stop.locale,
+                        reduced_motion="reduce",
+                        has_touch=width == "phone",
+                        is_mobile=width == "phone",
+                        permissions=["camera", "microphone"],
                     )
                     with tempfile.TemporaryDirectory() as scratch:
                         async with stop.opened(context, Path(scratch)) as page:

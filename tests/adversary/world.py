@@ -1,0 +1,259 @@
+"""People with real nodes, and our relay on a real socket whose operator writes everything down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from volok.app.home import Home
+from volok.app.services import Services
+from volok.app.settings import NodeSettings
+from volok.app.wiring import Parts, open_parts
+from volok.chat.invite_codec import locator_secret
+from volok.chat.messenger import Messenger
+from volok.chat.views import Message as Said
+from volok.native import NativeCrypto
+from volok.relay.asgi import create_app
+from volok.relay.export import EVENTS_FILE
+from volok.relay.server import serve
+from volok.relay.settings import RelaySettings
+from volok.relay.uploads import Uploads
+from volok.store.file_blobs import FileBlobs
+from volok.store.keyslot import KeySlot
+from volok.store.sqlite_store import SqliteStore
+
+CRYPTO = NativeCrypto()
+NAMES = ("Rosalind Achterberg", "Тимофей Волоцкий", "Xiomara Quispe", "Børge Nyström")
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One websocket frame as an operator would log it."""
+
+    at: float
+    connection: int
+    incoming: bool
+    text: str = field(repr=False)
+
+
+@dataclass
+class OperatorLog:
+    """Everything that passed a relay, connection by connection."""
+
+    frames: list[Frame] = field(default_factory=list)
+    connections: int = 0
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """The same application, with every frame written down."""
+
+        async def logged(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "websocket":
+                await app(scope, receive, send)
+                return
+            self.connections += 1
+            note = partial(self._note, self.connections)
+
+            async def receive_logged() -> Message:
+                message = await receive()
+                note(True, message)
+                return message
+
+            async def send_logged(message: Message) -> None:
+                note(False, message)
+                await send(message)
+
+            await app(scope, receive_logged, send_logged)
+
+        return logged
+
+    def _note(self, connection: int, incoming: bool, message: Message) -> None:
+        if message.get("text"):
+            self.frames.append(Frame(time.time(), connection, incoming, message["text"]))
+
+
+@contextlib.asynccontextmanager
+async def running_relay(folder: Path, log: OperatorLog | None = None) -> AsyncIterator[str]:
+    """Our relay over `folder`, as `volok relay` runs it, and the URL of its websocket."""
+    settings = RelaySettings()
+    folder.mkdir(parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        uploads = Uploads(folder / "uploads.bin")
+        stack.callback(uploads.close)
+        store = await SqliteStore.open(folder / EVENTS_FILE)
+        stack.push_async_callback(store.close)
+        app: ASGIApp = create_app(
+            store, CRYPTO, settings, blobs=FileBlobs(folder / "blobs"), uploads=uploads
+        )
+        if log is not None:
+            app = log.around(app)
+        address = await stack.enter_async_context(serve(app, "127.0.0.1", 0, settings))
+        yield address.websocket_url
+
+
+@dataclass
+class Person:
+    """Somebody whose node is up: wired as the app does it, without its page."""
+
+    name: str
+    parts: Parts
+    services: Services
+
+    @property
+    def chat(self) -> Messenger:
+        return self.parts.chat
+
+    @property
+    def failures(self) -> Counter[str]:
+        """How often a background task of the node has died."""
+        return self.services.failures
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Return once it holds; it is asked after each change of the conversations."""
+        async with asyncio.timeout(PATIENCE):
+            async for _ in self.chat.follow(0):
+                if await condition():
+                    return
+
+    async def talk(self, who: Person) -> list[Said]:
+        """The conversation with somebody, without the lines of the program."""
+        contact = await self.chat.find(who.name)
+        said = await self.chat.messages(contact.id, limit=5000)
+        return [message for message in said if message.notice is None]
+
+    async def texts(self, who: Person, mine: bool = False) -> list[str]:
+        """What they wrote to us, or (`mine`) we to them, in the order shown."""
+        return [message.text for message in await self.talk(who) if message.mine is mine]
+
+    async def send(self, who: Person, text: str) -> None:
+        """Write to somebody."""
+        await self.chat.send((await self.chat.find(who.name)).id, text)
+
+    async def got(self, who: Person, text: str) -> None:
+        """Return when this text of theirs is shown."""
+
+        async def shown() -> bool:
+            return text in await self.texts(who)
+
+        await self.until(shown)
+
+    async def befriend(self, other: Person) -> None:
+        """Invite somebody and return when both nodes know of each other."""
+        invite = await self.chat.invite()
+        await self.parts.engine.round(PATIENCE)
+        contact = await other.chat.accept(invite.link)
+
+        async def met() -> bool:
+            return (await other.chat.contact(contact.id)).state.value == "active"
+
+        await other.until(met)
+
+    async def keys(self) -> list[str]:
+        """Every public key by which relays know this person: inboxes and places of invites."""
+        inboxes, secrets = await self.parts.vault.read(
+            lambda tx: (tx.execute("SELECT public FROM inbox"), tx.execute("SELECT secret FROM invite"))
+        )
+        places = [CRYPTO.public_key(locator_secret(secret)).hex() for (secret,) in secrets]
+        return [public for (public,) in inboxes] + places
+
+
+@contextlib.asynccontextmanager
+async def person(
+    name: str, folder: Path, relays: Sequence[str], passphrase: str | None = None
+) -> AsyncIterator[Person]:
+    """A new node, up until the block is left."""
+    home, settings = Home(folder), NodeSettings()
+    home.prepare()
+    master = await asyncio.to_thread(KeySlot(home.keyslot, CRYPTO).create, passphrase)
+    parts = await open_parts(home, master, CRYPTO, time.time, settings)
+    services = Services(settings.restart_first, settings.restart_most)
+    try:
+        await parts.chat.set_name(name)
+        await parts.chat.set_relays(list(relays))
+        services.start("chat", parts.chat.run)
+        services.start("sync", parts.engine.run)
+        services.start("scopes", partial(_scopes, parts))
+        yield Person(name, parts, services)
+    finally:
+        await services.stop()
+        await parts.close()
+
+
+async def _scopes(parts: Parts) -> None:
+    while True:
+        changed = parts.chat.scopes_changed()
+        await parts.set_scopes()
+        await changed()
+
+
+@dataclass
+class Evidence:
+    """What four people left at a relay, and what only they know."""
+
+    folder: Path
+    """The relay's data folder, after the relay was taken."""
+    log: OperatorLog
+    owners: dict[str, str]
+    """Public keys at the relay to the name of the person behind each."""
+    secrets: list[str]
+    """Texts, names and passphrases."""
+    failures: Counter[str]
+
+
+async def four_people(folder: Path, messages: int, seed: int, pause: float) -> Evidence:
+    """Let four people befriend each other and talk, then take the relay away in mid-conversation.
+
+    They talk in turns of one to six messages, three pairs at a time, each answering at most
+    `pause` seconds after reading.
+    """
+    random, log = Random(seed), OperatorLog()
+    passphrases = [f"correct horse {random.randrange(10**9)}" for _ in NAMES]
+    texts: list[str] = []
+    async with contextlib.AsyncExitStack() as stack:
+        relay = contextlib.AsyncExitStack()
+        stack.push_async_callback(relay.aclose)
+        url = await relay.enter_async_context(running_relay(folder / "relay", log))
+        people = [
+            await stack.enter_async_context(person(name, folder / f"home-{n}", [url], passphrase))
+            for n, (name, passphrase) in enumerate(zip(NAMES, passphrases, strict=True))
+        ]
+        pairs = list(combinations(people, 2))
+        random.shuffle(pairs)
+        for pair in pairs:
+            host, guest = random.sample(pair, 2)
+            await host.befriend(guest)
+
+        async def chatter() -> None:
+            while len(texts) < messages:
+                writer, reader = random.sample(people, 2)
+                for _ in range(random.randint(1, 6)):
+                    if len(texts) >= messages:
+                        return
+                    text = f"message {len(texts)} about {random.randrange(10**12)}"
+                    texts.append(text)
+                    await writer.send(reader, text)
+                    await reader.got(writer, text)
+                    await asyncio.sleep(random.random() * pause)
+                    writer, reader = reader, writer
+
+        await asyncio.gather(*(chatter() for _ in range(3)))
+        await relay.aclose()
+        owners = {key: one.name for one in people for key in await one.keys()}
+        failures = sum((one.failures for one in people), Counter[str]())
+    return Evidence(
+        folder / "relay", log, owners, [*texts, *NAMES, *passphrases, *_words(NAMES)], failures
+    )
+
+
+def _words(names: Sequence[str]) -> list[str]:
+    return [word for name in names for word in name.split()]
