@@ -45,8 +45,8 @@ async def test_everything_arrives_once_and_in_order(
         async with asyncio.timeout(120):
             at_bo_texts = await _texts(bo, "Ana", f"Ana {count - 1}")
             at_ana_texts = await _texts(ana, "Bo", f"Bo {count - 1}")
-        assert [t for t in at_bo_texts if t.startswith("Ana")] == _all("Ana", count)
-        assert [t for t in at_ana_texts if t.startswith("Bo")] == _all("Bo", count)
+        assert [t for t in at_bo_texts if t.startswith("Ana ")] == _all("Ana", count)
+        assert [t for t in at_ana_texts if t.startswith("Bo ")] == _all("Bo", count)
         assert sum(p.kills for p in (relay, ana, bo)) >= kills
     finally:
         for process in (ana, bo, relay):

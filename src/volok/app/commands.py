@@ -56,7 +56,8 @@ class CommandSet(Protocol):
         """Give a conversation, oldest first, then with `follow` what comes, for ever.
 
         With `save`, files that are here are written into that folder, and `path` names them.
-        Their messages count as seen.
+        Lines that the program wrote into it are there, too; `notice` tells them apart. All of it
+        counts as seen.
         """
 
     def incoming(self) -> AsyncIterator[Json]:

@@ -1,4 +1,4 @@
-"""Reading a conversation in whole, by its pages. Lines of the program are left out."""
+"""Reading a conversation in whole, by its pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGE = 200
 
 
 async def history(chat: Messenger, contact: Contact, last: int | None) -> list[Message]:
-    """The last messages (with None all), oldest first."""
+    """The last messages (with None all), oldest first, lines of the program among them."""
     pages: list[list[Message]] = []
     async for page in _pages(chat, contact):
         pages.append(page)
@@ -23,7 +23,7 @@ async def history(chat: Messenger, contact: Contact, last: int | None) -> list[M
 
 
 async def newer(chat: Messenger, contact: Contact, order: int) -> list[Message]:
-    """The messages after that place, oldest first."""
+    """What came after that place, oldest first, lines of the program included."""
     pages: list[list[Message]] = []
     async for page in _pages(chat, contact):
         pages.append([message for message in page if message.order > order])
@@ -36,18 +36,22 @@ async def unread(chat: Messenger, contact: Contact) -> list[Message]:
     """Their messages that we have not seen, oldest first."""
     pages: list[list[Message]] = []
     async for page in _pages(chat, contact):
-        pages.append([message for message in page if message.state is MessageState.RECEIVED])
+        pages.append([message for message in page if _is_unread(message)])
         if sum(map(len, pages)) >= contact.unread:
             break
     return _in_order(pages)
 
 
 async def _pages(chat: Messenger, contact: Contact) -> AsyncIterator[list[Message]]:
-    """Pages without lines of the program, the newest page first."""
+    """Pages, the newest first."""
     before: int | None = None
     while page := await chat.messages(contact.id, before=before, limit=PAGE):
         before = page[0].order
-        yield [message for message in page if message.notice is None]
+        yield page
+
+
+def _is_unread(message: Message) -> bool:
+    return message.state is MessageState.RECEIVED and message.notice is None and not message.mine
 
 
 def _in_order(pages: list[list[Message]]) -> list[Message]:

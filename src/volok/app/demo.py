@@ -113,8 +113,9 @@ class Person:
         raise NodeLost
 
     async def conversation(self, contact: str) -> list[Json]:
-        """The whole conversation, oldest first."""
-        return [message async for message in self.node.read(contact, None, False, None)]
+        """All its messages, oldest first."""
+        whole = [message async for message in self.node.read(contact, None, False, None)]
+        return [message for message in whole if message["notice"] is None]
 
 
 class Stage:

@@ -45,7 +45,8 @@ class Parts:
 
     async def set_scopes(self) -> list[RelayScope]:
         """Tell the engine which inboxes to read at which relays, and return that."""
-        inboxes: dict[str, list[InboxKey]] = {}
+        # Our own relays are kept in sight even while there is no inbox yet to read from them.
+        inboxes: dict[str, list[InboxKey]] = {relay: [] for relay in await self.chat.relays()}
         for scope in await self.chat.scopes():
             for relay in scope.relays:
                 inboxes.setdefault(relay, []).append(InboxKey(scope.public, scope.secret))

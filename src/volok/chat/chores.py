@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from volok.chat import contacts
-from volok.chat.hooks import Hands, drop_files
+from volok.chat.history import drop_files
+from volok.chat.hooks import Hands
 from volok.chat.kit import Kit
 from volok.chat.receive import close_gaps
 from volok.chat.records import journal, put_out, to_text
-from volok.model.envelope import DAY, KIND_ENVELOPE
+from volok.model.envelope import DAY, KIND_ENVELOPE, backdated
 from volok.model.event import Event, sign_event
 from volok.store.deliveries import ItemKind
 from volok.store.vault_deliveries import queue
@@ -133,20 +134,21 @@ async def ask_to_delete(kit: Kit) -> None:
 
 async def delete_events(kit: Kit, secret: bytes, events: list[str]) -> None:
     """Sign one deletion request with an inbox key, and queue it for our relays."""
-    now = int(kit.now())
+    # Dated back like an envelope: equal times would link the inboxes of one person.
+    created_at = backdated(kit.keys.crypto, kit.now())
     request: Event = sign_event(
         kit.keys.crypto,
         secret,
-        created_at=now,
+        created_at=created_at,
         kind=5,
         tags=(
             *(("e", event) for event in events),
             ("k", str(KIND_ENVELOPE)),
-            ("expiration", str(now + kit.settings.envelope_days * DAY)),
+            ("expiration", str(created_at + kit.settings.envelope_days * DAY)),
         ),
         content="",
     )
-    await kit.store.add([request], now)
+    await kit.store.add([request], int(kit.now()))
 
     def record(hands: Hands) -> None:
         hands.tx.many("DELETE FROM spent WHERE event = ?", [(event,) for event in events])

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from volok.chat import history
 from volok.chat.content import MAX_FILES, MAX_TIMER, FileContent
-from volok.chat.hooks import (
-    Hands,
-    add_file,
-    change_text,
-    drop_files,
-    erase_text,
-    index_text,
-)
-from volok.chat.hooks import (
-    react as set_reaction,
-)
+from volok.chat.history import add_file, change_text, drop_files, erase_text, index_text
+from volok.chat.hooks import Hands
 from volok.chat.marks import takes_blobs
 from volok.chat.messages import file_views
 from volok.chat.payload import Body
@@ -159,7 +151,7 @@ def react(hands: Hands, message: str, emoji: str) -> None:
     if len(emoji.encode(errors="replace")) > EMOJI_LIMIT:
         raise ChatError("A reaction is a single emoji.")
     contact, _ = _whose(hands.tx, message)
-    set_reaction(hands.tx, message, emoji, hands.now_ms, mine=True)
+    history.react(hands.tx, message, emoji, hands.now_ms, mine=True)
     _tell(hands, contact, "reaction", message, emoji)
     journal(hands.tx, contact, message)
 

@@ -16,9 +16,13 @@ from volok.chat.records import to_text
 from volok.chat.views import Outgoing
 from volok.model.crypto import Crypto, CryptoError
 from volok.model.filenames import safe_name
+from volok.model.stream import padded_length
 from volok.store.blobs import BlobMissing, Blobs
 
 CHUNK = 1 << 20
+SMALLEST = 1024
+"""Bytes to which the smallest chunk is padded."""
+
 PIECE = 24 * 1024
 """Bytes of a blob that travel in one frame: with base64 and header they fit a 40-KiB bucket."""
 
@@ -27,23 +31,13 @@ class FileGone(Exception):
     """This file is not here any more."""
 
 
-def padded_length(length: int) -> int:
-    """Padmé: the length rounded up so that only O(log log) bits of it remain visible."""
-    if length < 1024:
-        return 1024
-    exponent = length.bit_length() - 1
-    keep = exponent.bit_length()
-    mask = (1 << max(0, exponent - keep)) - 1
-    return (length + mask) & ~mask
-
-
 def _associated(place: int, count: int) -> bytes:
     return b"volok file 1" + place.to_bytes(4, "big") + count.to_bytes(4, "big")
 
 
 def encrypt_chunk(crypto: Crypto, key: bytes, place: int, count: int, data: bytes) -> bytes:
     """Encrypt one chunk."""
-    padded = data.ljust(padded_length(len(data)), b"\0")
+    padded = data.ljust(padded_length(max(len(data), SMALLEST)), b"\0")
     return crypto.encrypt(key, place.to_bytes(12, "big"), padded, _associated(place, count))
 
 

@@ -13,7 +13,8 @@ from functools import partial
 from volok.chat import composing, contacts, invites, messages, people, safety
 from volok.chat.chores import delete_events
 from volok.chat.files import FileGone, file_body, read_file, store_file
-from volok.chat.hooks import Hands, drop_files
+from volok.chat.history import drop_files
+from volok.chat.hooks import Hands
 from volok.chat.invite_codec import (
     InvalidInvite,
     bundle_hash,

@@ -11,7 +11,8 @@ from functools import partial
 
 from volok.chat import contacts
 from volok.chat.content import MAX_RELAYS, MAX_TIMER
-from volok.chat.hooks import Hands, drop_files, drop_sealed, restart
+from volok.chat.history import drop_files
+from volok.chat.hooks import Hands, drop_sealed, restart
 from volok.chat.invite_codec import MAX_NAME, clip, parse_bundle
 from volok.chat.kit import Kit
 from volok.chat.ratchet import encrypt_waiting

@@ -161,7 +161,11 @@ class _DirectSocket(Socket):
         return frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
 
     async def close(self) -> None:
-        await self._connection.close()
+        try:
+            await self._connection.close()
+        finally:
+            # Also when cancelled meanwhile: a relay that does not let go must not hold the socket.
+            self._connection.transport.abort()
 
 
 async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:

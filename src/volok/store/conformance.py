@@ -25,6 +25,7 @@ from volok.store.conformance_tools import (
     MakeStore,
     contents,
     expected,
+    make_deletion,
     make_event,
     opened,
 )
@@ -79,7 +80,7 @@ async def check_order_and_limits(make_store: MakeStore) -> None:
     """Newest first, then by id; a filter's limit counts for it alone, the other for all."""
     async with opened(make_store) as store:
         events = [
-            make_event(1 + n % 2, (ALICE, BOB, CAROL)[n % 3], NOW - n // 8, content=str(n))
+            make_event(1 + n % 2, (ALICE, BOB, CAROL)[n % 3], NOW - n // 8, [["t", "x"]], str(n))
             for n in range(40)
         ]
         await store.add(events, NOW)
@@ -93,6 +94,7 @@ async def check_order_and_limits(make_store: MakeStore) -> None:
                 [Filter(authors=of_all, limit=10)],
                 [Filter(kinds=frozenset([1, 2]), limit=11)],
                 [ones, ones],
+                [Filter(tags={"t": frozenset(["x", "y"])}, limit=13)],
             ):
                 await _compare(store, events, filters, max(limit, 0))
         assert await store.query([], 10, NOW) == []
@@ -162,6 +164,25 @@ async def check_follow(make_store: MakeStore) -> None:
         assert await late == shown[2:]
         assert fleeting.id not in await contents(store)
         assert await _follow(store, shown[4].number, 2) == shown[5:]
+
+
+async def check_follower_between_log_and_commits(make_store: MakeStore) -> None:
+    """What is committed while a follower reads the log is shown once; what left, not at all."""
+    async with opened(make_store) as store:
+        events = [make_event(content=str(n)) for n in range(1300)]
+        gone, last = make_event(content="gone"), make_event(content="last")
+        await store.add(events[:1200], NOW)
+        shown: list[Entry] = []
+        async with aclosing(store.follow(0)) as batches:  # type: ignore[type-var]
+            shown += await anext(batches)
+            await store.add(events[1200:], NOW)
+            while len(shown) < len(events):
+                shown += await anext(batches)
+            await store.add([gone, make_deletion(ALICE, ["e", gone.id]), last], NOW)
+            while shown[-1].event != last:
+                shown += await anext(batches)
+        assert [entry.event for entry in shown[:1300]] == events
+        assert [entry.event.kind for entry in shown[1300:]] == [5, 1]
 
 
 async def check_slow_follower(make_store: MakeStore) -> None:
@@ -239,6 +260,7 @@ CHECKS: tuple[Check, ...] = (
     rules.check_expiry,
     rules.check_delete,
     check_follow,
+    check_follower_between_log_and_commits,
     check_slow_follower,
     check_concurrent_adds,
     check_closed,

@@ -44,7 +44,7 @@ def test_a_link_and_a_text_between_two_homes(alice, bob):
 
 def test_a_conversation_is_printed_oldest_first_and_whole(friends):
     alice, bob = friends
-    texts = [f"Message {number}" for number in range(12)]
+    texts = [f"Message {number}" for number in range(6)]
     for text in texts:
         alice.ok("send", "Bob", text)
     alice.ok("sync")
@@ -52,8 +52,9 @@ def test_a_conversation_is_printed_oldest_first_and_whole(friends):
     assert [m["text"] for m in bob.ok("read", "Alice", "--json").lines] == texts
     assert [m["text"] for m in bob.ok("read", "Alice", "--last", "3", "--json").lines] == texts[-3:]
     shown = bob.ok("read", "Alice").out.splitlines()
-    assert len(shown) == 12
-    assert shown[0].endswith("Alice: Message 0")
+    assert shown[0] == "— You can write to each other now."
+    assert len(shown) == 1 + len(texts)
+    assert shown[1].endswith("Alice: Message 0")
 
 
 def test_a_picture_and_a_file_arrive_as_they_were(friends, tmp_path: Path):
@@ -84,8 +85,7 @@ def test_commands_talk_to_running_nodes(friends):
     alice, bob = friends
     hers, his = alice.up(), bob.up()
     follower = subprocess.Popen(
-        [sys.executable, "-m", "volok", "--home", str(bob.root), "read", "Alice", "--json"]
-        + ["--follow"],
+        [sys.executable, "-m", "volok", "--home", bob.root, "read", "Alice", "--json", "--follow"],
         stdout=subprocess.PIPE,
         text=True,
     )

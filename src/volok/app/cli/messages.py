@@ -31,6 +31,16 @@ STATES = {
 }
 
 
+NOTICES = {
+    "contact-added": "You can write to each other now.",
+    "timer-changed": "The timer of disappearing messages was changed.",
+    "invite-used-twice": "Somebody else tried to use the same invite. Compare safety numbers.",
+    "key-changed": "Their key is another one now. Compare safety numbers before you go on.",
+    "cloned-backup": "Two nodes answer in their name: a backup may have been copied.",
+}
+"""What the lines say that the program writes into a conversation."""
+
+
 class RoundIncomplete(AppError):
     """Not everything could be carried: a relay was out of reach. What waits stays queued."""
 
@@ -105,8 +115,11 @@ def read(
 
     async def body(commands: CommandSet) -> None:
         async for message in commands.read(contact, last, follow, folder):
-            output.emit(message)
-            output.show(_rendered(message))
+            if message["notice"] is None:
+                output.emit(message)
+                output.show(_rendered(message))
+            else:
+                output.say(f"— {NOTICES.get(message['notice'], message['notice'])}", "yellow")
 
     with suppress(KeyboardInterrupt):
         run(context, body)

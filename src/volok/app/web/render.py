@@ -98,6 +98,8 @@ def _environment(speech: Language, settings: WebSettings) -> Environment:
         "clock": lambda at: formats.clock(moment(at), speech),
         "day": lambda at: formats.day(moment(at), today(), speech),
         "when": lambda at: formats.when(moment(at), today(), speech),
+        # `_` takes its text for safe HTML: what is not written in a template goes through this.
+        "translated": speech.gettext,
         "minutes": formats.minutes,
         "initials": formats.initials,
         "tone": formats.tone,

@@ -1,0 +1,232 @@
+"""Whoever took a relay's disk: reads the files of the store, and guesses whose the inboxes are.
+
+The guesser is given more than a real one has: each of its scorings is used in both directions, and
+the best is picked by looking at the truth. So what it cannot do, nobody does by these means. The
+permutation test picks the best anew for each shuffled truth, which makes up for that.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise
+from pathlib import Path
+from random import Random
+from statistics import fmean
+
+import apsw
+import orjson
+
+from volok.relay.export import EVENTS_FILE
+
+PERMUTATIONS = 2000
+_FRAME_HEADER = 24
+_LOG_HEADER = 32
+
+Pair = tuple[str, str]
+Score = Callable[["Trace", "Trace"], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event as it lies on the disk. `inbox`: its addressee, or who asks for a deletion."""
+
+    number: int
+    signer: str
+    inbox: str
+    kind: int
+    created_at: int
+    expires_at: int
+    size: int
+
+
+@dataclass
+class Trace:
+    """What the disk tells about one inbox; places count rows in the order of arrival."""
+
+    rows: list[Row] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    buried: list[int] = field(default_factory=list)
+    """Of each event that it deleted: the place, in the history of the file, of the deletion."""
+
+
+def read_disk(folder: Path) -> tuple[list[Row], dict[str, list[int]]]:
+    """All events that any file of the store still holds, and when which inbox deleted how many.
+
+    The log of SQLite holds earlier states of the file, one for each commit; all are read.
+    """
+    rows: dict[int, Row] = {}
+    buried: dict[bytes, tuple[str, int]] = {}
+    for moment, connection in enumerate(_states(folder)):
+        for number, raw in connection.execute("SELECT number, raw FROM events"):
+            rows[number] = _row(number, raw)
+        for name, deleter in connection.execute("SELECT id, deleter FROM tombstones"):
+            buried.setdefault(name, (deleter.hex(), moment))
+        connection.close()
+    deletions: dict[str, list[int]] = defaultdict(list)
+    for deleter, moment in buried.values():
+        deletions[deleter].append(moment)
+    return [rows[number] for number in sorted(rows)], dict(deletions)
+
+
+def _states(folder: Path) -> Iterable[apsw.Connection]:
+    """The file after each commit that its write-ahead log still holds."""
+    work = folder.parent / "forensics"
+    work.mkdir(exist_ok=True)
+    copy, log = work / EVENTS_FILE, work / (EVENTS_FILE + "-wal")
+    held = folder / log.name
+    history = held.read_bytes() if held.exists() else b""
+    for end in _commits(history) or [0]:
+        shutil.copy(folder / EVENTS_FILE, copy)
+        log.write_bytes(history[:end])
+        connection = apsw.Connection(str(copy))
+        yield connection
+
+
+def _commits(log: bytes) -> list[int]:
+    """Where each transaction ends (https://sqlite.org/fileformat2.html#walformat)."""
+    if len(log) < _LOG_HEADER:
+        return []
+    page, salt = struct.unpack_from(">I", log, 8)[0], log[16:24]
+    frame = _FRAME_HEADER + page
+    return [
+        at + frame
+        for at in range(_LOG_HEADER, len(log) - frame + 1, frame)
+        if struct.unpack_from(">I", log, at + 4)[0] and log[at + 8 : at + 16] == salt
+    ]
+
+
+def _row(number: int, raw: bytes) -> Row:
+    event = orjson.loads(raw)
+    tags = {tag[0]: tag[1] for tag in event["tags"]}
+    return Row(
+        number,
+        event["pubkey"],
+        tags.get("p", event["pubkey"]),
+        event["kind"],
+        event["created_at"],
+        int(tags.get("expiration", 0)),
+        len(raw),
+    )
+
+
+def traces(rows: Sequence[Row], buried: Mapping[str, list[int]]) -> dict[str, Trace]:
+    """What is known of each inbox."""
+    found: dict[str, Trace] = defaultdict(Trace)
+    for place, row in enumerate(rows):
+        found[row.inbox].rows.append(row)
+        found[row.inbox].places.append(place)
+    for inbox, moments in buried.items():
+        found[inbox].buried = moments
+    return dict(found)
+
+
+def _near(width: float, values: Callable[[Trace], list[int]]) -> Score:
+    """How often something of the one lies beside something of the other."""
+
+    def score(one: Trace, other: Trace) -> float:
+        left, right = values(one), values(other)
+        if not left or not right:
+            return 0.0
+        total = sum(math.exp(-abs(a - b) / width) for a in left for b in right)
+        return total / math.sqrt(len(left) * len(right))
+
+    return score
+
+
+def _alike(value: Callable[[Trace], float]) -> Score:
+    return lambda one, other: -abs(value(one) - value(other))
+
+
+def _times(kind: int) -> Callable[[Trace], list[int]]:
+    return lambda trace: [row.created_at for row in trace.rows if row.kind == kind]
+
+
+def _mean(value: Callable[[Row], float]) -> Callable[[Trace], float]:
+    return lambda trace: fmean(map(value, trace.rows)) if trace.rows else 0.0
+
+
+def _shared_signers(one: Trace, other: Trace) -> float:
+    return len({row.signer for row in one.rows} & {row.signer for row in other.rows})
+
+
+SCORES: dict[str, Score] = {
+    "the same signer": _shared_signers,
+    "neighbours in the log": _near(1.0, lambda trace: trace.places),
+    "busy at the same time": _near(10.0, lambda trace: trace.places),
+    "deletions beside each other": _near(
+        1.0, lambda trace: [p for p, row in zip(trace.places, trace.rows) if row.kind == 5]
+    ),
+    "deletions of the same second": _near(1.0, _times(5)),
+    "deletions in neighbouring commits": _near(2.0, lambda trace: trace.buried),
+    "envelopes dated alike": _near(600.0, _times(1059)),
+    "first seen together": _alike(lambda trace: min(trace.places, default=-1)),
+    "last seen together": _alike(lambda trace: max(trace.places, default=-1)),
+    "as much mail": _alike(lambda trace: len(trace.rows)),
+    "as much deleted": _alike(lambda trace: len(trace.buried)),
+    "as large": _alike(_mean(lambda row: row.size)),
+    "as old": _alike(_mean(lambda row: row.created_at)),
+    "kept as long": _alike(_mean(lambda row: row.expires_at - row.created_at)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How well the guesser does."""
+
+    scoring: str
+    """The best one."""
+    p: float
+    """How often a shuffled truth fits as well (permutation test)."""
+    rate: float
+    """Of the pairs that it would name, as many as there are: the share that is right."""
+    chance: float
+    """The same share for blind guesses."""
+
+
+def judge(found: Mapping[str, Trace], owners: Mapping[str, str], seed: int) -> Verdict:
+    """Let the guesser loose. `owners`: who is behind each inbox."""
+    inboxes = sorted(found.keys() & owners.keys())
+    pairs = list(combinations(range(len(inboxes)), 2))
+    ranks: dict[str, list[float]] = {}
+    for name, score in SCORES.items():
+        values = [score(found[inboxes[a]], found[inboxes[b]]) for a, b in pairs]
+        if len(set(values)) > 1:
+            ranks[name] = _ranks(values)
+    truth, random = [owners[inbox] for inbox in inboxes], Random(seed)
+    scoring, fit = _best(ranks, pairs, truth)
+    as_good = 1
+    for _ in range(PERMUTATIONS):
+        random.shuffle(shuffled := truth[:])
+        as_good += _best(ranks, pairs, shuffled)[1] >= fit
+    same = [truth[a] == truth[b] for a, b in pairs]
+    sign = 1 if scoring.startswith("+") else -1
+    order = sorted(range(len(pairs)), key=lambda at: -sign * ranks[scoring[2:]][at])
+    named = order[: sum(same)]
+    return Verdict(
+        scoring, as_good / (PERMUTATIONS + 1), fmean(same[at] for at in named), fmean(same)
+    )
+
+
+def _best(
+    ranks: Mapping[str, Sequence[float]], pairs: Sequence[tuple[int, int]], owners: Sequence[str]
+) -> tuple[str, float]:
+    """The scoring whose ranks set pairs of one person apart most, and how far."""
+    same = [at for at, (a, b) in enumerate(pairs) if owners[a] == owners[b]]
+    fits = {name: sum(map(values.__getitem__, same)) for name, values in ranks.items()}
+    name = max(fits, key=lambda name: abs(fits[name]))
+    return ("+ " if fits[name] > 0 else "- ") + name, abs(fits[name])
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Ranks with mean 0 and variance 1; equal values share theirs."""
+    order = sorted(values)
+    first = {value: at for at, value in reversed(list(enumerate(order)))}
+    raw = [first[value] + (Counts[value] - 1) / 2 for Counts in [Counter(values)] for value in values]
+    middle = fmean(raw)
+    spread = math.sqrt(fmean((one - middle) ** 2 for one in raw))
+    return [(one - middle) / spread for one in raw]
