@@ -2,7 +2,8 @@
 
 The guesser is given more than a real one has: each of its scorings is used in both directions, and
 the best is picked by looking at the truth. So what it cannot do, nobody does by these means. The
-permutation test picks the best anew for each shuffled truth, which makes up for that.
+permutation test picks the best anew for each shuffled truth, which makes up for that. What counts
+is above all the pairs of which a scoring is surest: to link a few inboxes is a success.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import math
 import shutil
 import struct
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations, pairwise
+from dataclasses import dataclass, field
+from itertools import accumulate, combinations
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -21,13 +22,13 @@ from statistics import fmean
 import apsw
 import orjson
 
+from volok.model.supersession import DELETION, GIFT_WRAP
 from volok.relay.export import EVENTS_FILE
 
-PERMUTATIONS = 2000
+PERMUTATIONS = 1000
 _FRAME_HEADER = 24
 _LOG_HEADER = 32
 
-Pair = tuple[str, str]
 Score = Callable[["Trace", "Trace"], float]
 
 
@@ -50,6 +51,8 @@ class Trace:
 
     rows: list[Row] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
+    requests: list[int] = field(default_factory=list)
+    """Those of its requests to delete."""
     buried: list[int] = field(default_factory=list)
     """Of each event that it deleted: the place, in the history of the file, of the deletion."""
 
@@ -120,6 +123,8 @@ def traces(rows: Sequence[Row], buried: Mapping[str, list[int]]) -> dict[str, Tr
     for place, row in enumerate(rows):
         found[row.inbox].rows.append(row)
         found[row.inbox].places.append(place)
+        if row.kind == DELETION:
+            found[row.inbox].requests.append(place)
     for inbox, moments in buried.items():
         found[inbox].buried = moments
     return dict(found)
@@ -150,20 +155,26 @@ def _mean(value: Callable[[Row], float]) -> Callable[[Trace], float]:
     return lambda trace: fmean(map(value, trace.rows)) if trace.rows else 0.0
 
 
+def _invited(one: Trace, other: Trace) -> float:
+    """How close two inboxes that were written to once are: an invite, and the answer to it."""
+    if len(one.places) != 1 or len(other.places) != 1:
+        return 0.0
+    return 1 / abs(one.places[0] - other.places[0])
+
+
 def _shared_signers(one: Trace, other: Trace) -> float:
     return len({row.signer for row in one.rows} & {row.signer for row in other.rows})
 
 
 SCORES: dict[str, Score] = {
+    "an invite and the answer to it": _invited,
     "the same signer": _shared_signers,
     "neighbours in the log": _near(1.0, lambda trace: trace.places),
     "busy at the same time": _near(10.0, lambda trace: trace.places),
-    "deletions beside each other": _near(
-        1.0, lambda trace: [p for p, row in zip(trace.places, trace.rows) if row.kind == 5]
-    ),
-    "deletions of the same second": _near(1.0, _times(5)),
+    "deletions beside each other": _near(1.0, lambda trace: trace.requests),
+    "deletions of the same second": _near(1.0, _times(DELETION)),
     "deletions in neighbouring commits": _near(2.0, lambda trace: trace.buried),
-    "envelopes dated alike": _near(600.0, _times(1059)),
+    "envelopes dated alike": _near(600.0, _times(GIFT_WRAP)),
     "first seen together": _alike(lambda trace: min(trace.places, default=-1)),
     "last seen together": _alike(lambda trace: max(trace.places, default=-1)),
     "as much mail": _alike(lambda trace: len(trace.rows)),
@@ -192,41 +203,38 @@ def judge(found: Mapping[str, Trace], owners: Mapping[str, str], seed: int) -> V
     """Let the guesser loose. `owners`: who is behind each inbox."""
     inboxes = sorted(found.keys() & owners.keys())
     pairs = list(combinations(range(len(inboxes)), 2))
-    ranks: dict[str, list[float]] = {}
+    sure: dict[str, list[int]] = {}
     for name, score in SCORES.items():
         values = [score(found[inboxes[a]], found[inboxes[b]]) for a, b in pairs]
         if len(set(values)) > 1:
-            ranks[name] = _ranks(values)
+            order = sorted(range(len(pairs)), key=values.__getitem__)
+            sure["not " + name], sure[name] = order, order[::-1]
     truth, random = [owners[inbox] for inbox in inboxes], Random(seed)
-    scoring, fit = _best(ranks, pairs, truth)
+    same = [truth[a] == truth[b] for a, b in pairs]
+    fit, scoring = _best(sure, same)
     as_good = 1
     for _ in range(PERMUTATIONS):
         random.shuffle(shuffled := truth[:])
-        as_good += _best(ranks, pairs, shuffled)[1] >= fit
-    same = [truth[a] == truth[b] for a, b in pairs]
-    sign = 1 if scoring.startswith("+") else -1
-    order = sorted(range(len(pairs)), key=lambda at: -sign * ranks[scoring[2:]][at])
-    named = order[: sum(same)]
+        as_good += _best(sure, [shuffled[a] == shuffled[b] for a, b in pairs])[0] >= fit
+    named = sure[scoring][: sum(same)]
     return Verdict(
         scoring, as_good / (PERMUTATIONS + 1), fmean(same[at] for at in named), fmean(same)
     )
 
 
-def _best(
-    ranks: Mapping[str, Sequence[float]], pairs: Sequence[tuple[int, int]], owners: Sequence[str]
-) -> tuple[str, float]:
-    """The scoring whose ranks set pairs of one person apart most, and how far."""
-    same = [at for at, (a, b) in enumerate(pairs) if owners[a] == owners[b]]
-    fits = {name: sum(map(values.__getitem__, same)) for name, values in ranks.items()}
-    name = max(fits, key=lambda name: abs(fits[name]))
-    return ("+ " if fits[name] > 0 else "- ") + name, abs(fits[name])
+def _best(sure: Mapping[str, Sequence[int]], same: Sequence[bool]) -> tuple[float, str]:
+    """How far the best scoring is above chance, and which it is.
 
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """Ranks with mean 0 and variance 1; equal values share theirs."""
-    order = sorted(values)
-    first = {value: at for at, value in reversed(list(enumerate(order)))}
-    raw = [first[value] + (Counts[value] - 1) / 2 for Counts in [Counter(values)] for value in values]
-    middle = fmean(raw)
-    spread = math.sqrt(fmean((one - middle) ** 2 for one in raw))
-    return [(one - middle) / spread for one in raw]
+    It may name few pairs, of which it is surest, or as many as there are.
+    """
+    total = sum(same)
+    chance = total / len(same)
+    fit, best = -math.inf, ""
+    for name, order in sure.items():
+        right = list(accumulate(same[at] for at in order[:total]))
+        for count in (total // 8, total // 4, total // 2, total):
+            expected = count * chance
+            above = (right[count - 1] - expected) / math.sqrt(expected * (1 - chance))
+            if above > fit:
+                fit, best = above, name
+    return fit, best

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,6 +22,7 @@ from volok.app.settings import NodeSettings
 from volok.app.wiring import Parts, open_parts
 from volok.chat.invite_codec import locator_secret
 from volok.chat.messenger import Messenger
+from volok.chat.settings import ChatSettings
 from volok.chat.views import Message as Said
 from volok.native import NativeCrypto
 from volok.relay.asgi import create_app
@@ -35,6 +37,8 @@ from volok.store.sqlite_store import SqliteStore
 CRYPTO = NativeCrypto()
 NAMES = ("Rosalind Achterberg", "Тимофей Волоцкий", "Xiomara Quispe", "Børge Nyström")
 PATIENCE = 30.0
+QUICK = ChatSettings(delete_delay=0.2, delete_jitter=1.8)
+"""Days of conversation pass in seconds here, so requests to delete come as much sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,10 @@ class Person:
     async def keys(self) -> list[str]:
         """Every public key by which relays know this person: inboxes and places of invites."""
         inboxes, secrets = await self.parts.vault.read(
-            lambda tx: (tx.execute("SELECT public FROM inbox"), tx.execute("SELECT secret FROM invite"))
+            lambda tx: (
+                tx.execute("SELECT public FROM inbox"),
+                tx.execute("SELECT secret FROM invite"),
+            )
         )
         places = [CRYPTO.public_key(locator_secret(secret)).hex() for (secret,) in secrets]
         return [public for (public,) in inboxes] + places
@@ -175,7 +182,7 @@ async def person(
     home, settings = Home(folder), NodeSettings()
     home.prepare()
     master = await asyncio.to_thread(KeySlot(home.keyslot, CRYPTO).create, passphrase)
-    parts = await open_parts(home, master, CRYPTO, time.time, settings)
+    parts = await open_parts(home, master, CRYPTO, time.time, settings, QUICK)
     services = Services(settings.restart_first, settings.restart_most)
     try:
         await parts.chat.set_name(name)
@@ -201,7 +208,7 @@ class Evidence:
     """What four people left at a relay, and what only they know."""
 
     folder: Path
-    """The relay's data folder, after the relay was taken."""
+    """The relay's data folder, as it was when the relay was taken."""
     log: OperatorLog
     owners: dict[str, str]
     """Public keys at the relay to the name of the person behind each."""
@@ -247,13 +254,17 @@ async def four_people(folder: Path, messages: int, seed: int, pause: float) -> E
                     writer, reader = reader, writer
 
         await asyncio.gather(*(chatter() for _ in range(3)))
+        _seize(folder / "relay", folder / "seized")
         await relay.aclose()
         owners = {key: one.name for one in people for key in await one.keys()}
         failures = sum((one.failures for one in people), Counter[str]())
-    return Evidence(
-        folder / "relay", log, owners, [*texts, *NAMES, *passphrases, *_words(NAMES)], failures
-    )
+    names = [*NAMES, *(word for name in NAMES for word in name.split())]
+    return Evidence(folder / "seized", log, owners, [*texts, *names, *passphrases], failures)
 
 
-def _words(names: Sequence[str]) -> list[str]:
-    return [word for name in names for word in name.split()]
+def _seize(folder: Path, copy: Path) -> None:
+    """Take the disk of a running relay, at an instant at which nothing is being written."""
+    before = None
+    while before != (before := [(p.name, p.stat().st_mtime_ns) for p in folder.iterdir()]):
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)

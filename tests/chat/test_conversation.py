@@ -3,8 +3,8 @@
 import random
 
 import pytest
-
 from tests.chat.world import World
+
 from volok.chat.views import (
     ChatError,
     ContactState,

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from tests.chat.world import Person, World
+
 from volok.chat.settings import ChatSettings
 
 

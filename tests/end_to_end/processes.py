@@ -1,4 +1,4 @@
-"""The real programs as processes: a relay, and nodes that are up; each can be killed at any moment."""
+"""The real programs as processes: a relay, and nodes that are up; each can be killed any time."""
 
 from __future__ import annotations
 

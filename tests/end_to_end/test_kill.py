@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 import pytest
-
 from tests.end_to_end.processes import NodeProcess, RelayProcess
+
 from volok.app.errors import AppError, NodeLost
 
 SEED = 20_261
@@ -21,9 +21,7 @@ SEED = 20_261
         pytest.param(1000, 24, marks=[pytest.mark.full, pytest.mark.timeout(900)]),
     ],
 )
-async def test_everything_arrives_once_and_in_order(
-    tmp_path: Path, count: int, kills: int
-) -> None:
+async def test_everything_arrives_once_and_in_order(tmp_path: Path, count: int, kills: int) -> None:
     chance = random.Random(SEED)
     relay = await RelayProcess.on(tmp_path / "relay")
     ana = await NodeProcess.of(tmp_path, "Ana", relay.url)

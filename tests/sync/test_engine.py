@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.sync.world import CRYPTO, Node, envelope, free_port, inbox_key
 
-from volok.store.deliveries import ItemKind, MarkState
+from volok.store.deliveries import ItemKind, MarkState, RelayFacts
 from volok.sync.dialogue import InboxKey
 from volok.sync.engine import RelayScope
 from volok.sync.status import RelayState
@@ -138,8 +138,8 @@ async def test_local_relay_limits(make_node: Any, local_relay: Any) -> None:
     async with local_relay(quick=False) as url, alice.running(), bob.running():
         await bob.in_step(RelayScope(url, (key,)))
         big = envelope(key, "x" * 66_000, now)
-        await alice.publish(url, big, *[envelope(key, str(n), now) for n in range(62)])
-        assert sorted(map(int, await bob.contents(62))) == list(range(62))
+        await alice.publish(url, big, *[envelope(key, str(n), now) for n in range(60)])
+        assert sorted(map(int, await bob.contents(60))) == list(range(60))
         await alice.deliveries.settled()
     assert alice.deliveries.items(MarkState.REFUSED) == [big.id]
     assert alice.deliveries.known[url].max_content == 65_999
@@ -212,6 +212,25 @@ async def test_a_relay_without_an_inbox_of_ours_is_let_go(make_node: Any, our_re
     assert len(node.deliveries.items(MarkState.TAKEN)) == 2
 
 
+async def test_a_relay_that_is_no_longer_named_is_left(make_node: Any, our_relay: Any) -> None:
+    node = make_node()
+    async with our_relay.running() as url, node.running():
+        await node.in_step(RelayScope(url, (BOB,)))
+        node.engine.set_scopes([])
+        await node.until(lambda: node.engine.status() == ())
+
+
+async def test_experience_outweighs_what_a_relay_says(make_node: Any, our_relay: Any) -> None:
+    node = make_node()
+    async with our_relay.running() as url, node.running():
+        await node.deliveries.set_facts(RelayFacts(url, max_content=4999))
+        await node.in_step(RelayScope(url, (BOB,)))
+        await node.publish(url, envelope(BOB, "x" * 5000, int(time.time())))
+        await node.deliveries.settled()
+    assert node.deliveries.known[url].max_content == 4999
+    assert [mark.reason for mark in node.deliveries.done] == ["too-large"]
+
+
 async def test_what_is_gone_from_the_store_is_refused(make_node: Any, our_relay: Any) -> None:
     node = make_node()
     async with our_relay.running() as url, node.running():
@@ -250,9 +269,8 @@ async def test_blobs_go_up_and_down(make_node: Any, our_relay: Any) -> None:
     assert alice.deliveries.known[url].blossom is True
 
 
-async def test_a_relay_without_blossom(make_node: Any, any_relay: str, request: Any) -> None:
-    if request.node.callspec.params["any_relay"] in ("ours", "local-nip42", "local-auth-dm"):
-        pytest.skip("has Blossom, or behaves as the others do")
+@pytest.mark.parametrize("any_relay", ["local", "nostr-relay"], indirect=True)
+async def test_a_relay_without_blossom(make_node: Any, any_relay: str) -> None:
     node = make_node()
     name, _ = await node.blobs.put(b"a file")
     async with node.running():

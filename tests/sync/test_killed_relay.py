@@ -1,4 +1,4 @@
-"""A relay killed with SIGKILL again and again in the middle of things: nothing lost, nothing twice."""
+"""A relay killed with SIGKILL in the middle of things: nothing is lost, nothing comes twice."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.sync.world import envelope, free_port, inbox_key
+
 from volok.store.deliveries import MarkState
 from volok.sync.engine import RelayScope
 

@@ -43,14 +43,8 @@ async def start_node(
     """
     node = Node(root, settings, background=background)
     deadline = time.monotonic() + settings.lock_wait
-    while True:
-        try:
-            await node.start()
-            break
-        except VaultBusy:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(_POLL)
+    while not await _started(node, deadline):
+        pass
     try:
         yield node
     finally:
@@ -66,16 +60,36 @@ async def access(
 ) -> AsyncIterator[CommandSet]:
     """The commands of a home: of its running node, else of one that we open for them.
 
-    `passphrase` is called when one is needed; None leaves the node locked. Raises NotSetUp and
-    what `start_node` raises.
+    `passphrase` is called when one is needed; None leaves the node locked. Waits a little while
+    another command uses the home, or a node is only coming up. Raises NotSetUp, and what
+    `start_node` raises.
     """
-    async with running(Home(root), settings) as remote:
-        if remote is not None:
-            yield remote
-            return
-    if not Home(root).is_set_up():
-        raise NotSetUp
-    async with start_node(root, settings, background) as node:
+    deadline = time.monotonic() + settings.lock_wait
+    while True:
+        async with running(Home(root), settings) as remote:
+            if remote is not None:
+                yield remote
+                return
+        if not Home(root).is_set_up():
+            raise NotSetUp
+        node = Node(root, settings, background=background)
+        if await _started(node, deadline):
+            break
+    try:
         if node.state == "locked" and passphrase is not None:
             await node.unlock(passphrase())
         yield Commands(node, carries=background)
+    finally:
+        await node.stop()
+
+
+async def _started(node: Node, deadline: float) -> bool:
+    """Start the node; False, a moment later, while another process holds the home."""
+    try:
+        await node.start()
+    except VaultBusy:
+        if time.monotonic() > deadline:
+            raise
+        await asyncio.sleep(_POLL)
+        return False
+    return True

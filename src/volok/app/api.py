@@ -88,8 +88,8 @@ class Node:
     async def messages(self) -> AsyncIterator[Message]:
         """Yield unread messages of others, then each new one as it comes, for ever.
 
-        They count as seen once everything unread of their conversation was yielded and the next
-        one is asked for: a bot that stops in the middle gets them again.
+        Those that came together count as seen only when the next one after them is asked for: a
+        bot that stops in the middle gets them again.
         """
         async for shape in self._open().incoming():
             yield _message(shape)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
-from volok.app.conversation import history, newer, unread
+from volok.app.conversation import arrivals, history, unread
 from volok.app.errors import NotRunning
 from volok.app.node import Node
 from volok.app.pictures import attachment
@@ -38,7 +38,7 @@ class CommandSet(Protocol):
     async def invite(self, days: int, multiple: bool, file: str | None) -> Json:
         """Make an invite; with `file`, also write it as a self-contained file.
 
-        `published` says whether it lies on every relay of ours, so that the link works already.
+        `published` says whether it lies on every one of our `relays`, so that the link works.
         """
 
     async def accept(self, link: str) -> Json:
@@ -63,8 +63,8 @@ class CommandSet(Protocol):
     def incoming(self) -> AsyncIterator[Json]:
         """Give unread messages of others, then each new one, for ever.
 
-        They count as seen once everything unread of their conversation was given and the next
-        is asked for, so that whoever stops in the middle gets them again.
+        They count as seen only when the next one after a batch is asked for: whoever stops in the
+        middle of one gets it again.
         """
 
     async def sync(self) -> Json:
@@ -119,7 +119,12 @@ class Commands:
         if file is not None:
             data = await chat.invite_file(invite.id)
             await asyncio.to_thread(Path(file).write_bytes, data)
-        return {**invite_shape(invite), "file": file, "published": await self._publish()}
+        return {
+            **invite_shape(invite),
+            "file": file,
+            "relays": await chat.relays(),
+            "published": await self._publish(),
+        }
 
     async def accept(self, link: str) -> Json:
         """See `CommandSet.accept`."""
@@ -146,39 +151,36 @@ class Commands:
         """See `CommandSet.read`."""
         chat = self._node.chat
         person = await chat.find(contact)
-        cursor, place = await chat.cursor(), 0
-        for message in await history(chat, person, last):
-            place = message.order
+        cursor, given = await chat.cursor(), set[str]()
+        everything = await history(chat, person, None if follow else last)
+        for message in everything[-last:] if last else everything:
             yield await self._shape(message, person, save)
         await chat.seen(person.id)
         if not follow:
             return
-        async for changes in chat.follow(cursor):
-            if any(change.contact == person.id and change.message for change in changes):
-                for message in await newer(chat, person, place):
-                    place = message.order
-                    yield await self._shape(message, person, save)
-                await chat.seen(person.id)
+        given.update(message.id for message in everything)
+        async for batch in arrivals(chat, cursor, person.id, given):
+            for message in batch:
+                yield await self._shape(message, person, save)
+            await chat.seen(person.id)
 
     async def incoming(self) -> AsyncIterator[Json]:
         """See `CommandSet.incoming`."""
         chat = self._node.chat
-        cursor = await chat.cursor()
-        waiting = [person.id for person in await chat.contacts() if person.unread]
-        places: dict[str, int] = {}
-        while True:
-            for contact_id in waiting:
-                person = await chat.contact(contact_id)
-                for message in await unread(chat, person):
-                    if message.order > places.get(contact_id, 0):
-                        places[contact_id] = message.order
-                        yield message_shape(message, person.name)
+        cursor, given = await chat.cursor(), set[str]()
+        for person in await chat.contacts():
+            if not person.unread:
+                continue
+            for message in await unread(chat, person):
+                given.add(message.id)
+                yield message_shape(message, person.name)
+            await chat.seen(person.id)
+        async for batch in arrivals(chat, cursor, None, given):
+            people = {person.id: person.name for person in await chat.contacts()}
+            for message in batch:
+                yield message_shape(message, people.get(message.contact, "?"))
+            for contact_id in people.keys() & {message.contact for message in batch}:
                 await chat.seen(contact_id)
-            async for changes in chat.follow(cursor):
-                cursor = changes[-1].cursor
-                waiting = list(dict.fromkeys(c.contact for c in changes if c.new))
-                if waiting:
-                    break
 
     async def sync(self) -> Json:
         """See `CommandSet.sync`."""

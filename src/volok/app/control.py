@@ -45,7 +45,7 @@ def control_app(commands: Commands, token: str) -> Starlette:
         try:
             body = await _body(request)
             answers = _call(commands, body["command"], body["arguments"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return PlainTextResponse("Not a command.", 400)
         return StreamingResponse(_lines(answers), media_type="application/x-ndjson")
 

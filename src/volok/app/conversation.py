@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from volok.chat.messenger import Messenger
-from volok.chat.views import Contact, Message, MessageState
+from volok.chat.views import ChatError, Contact, Message, MessageState
 
 PAGE = 200
 """Messages that are read at once."""
@@ -22,14 +23,26 @@ async def history(chat: Messenger, contact: Contact, last: int | None) -> list[M
     return whole if last is None else whole[max(0, len(whole) - last) :]
 
 
-async def newer(chat: Messenger, contact: Contact, order: int) -> list[Message]:
-    """What came after that place, oldest first, lines of the program included."""
-    pages: list[list[Message]] = []
-    async for page in _pages(chat, contact):
-        pages.append([message for message in page if message.order > order])
-        if len(pages[-1]) < len(page):
-            break
-    return _in_order(pages)
+async def arrivals(
+    chat: Messenger, cursor: int, contact_id: str | None, given: set[str]
+) -> AsyncIterator[list[Message]]:
+    """Yield what is new after a cursor of the journal, in batches, for ever.
+
+    Each message comes once, and none whose id is in `given`, which grows by what is yielded. For
+    one contact ours are among them, and lines of the program; for all (None) only theirs are.
+    """
+    async for changes in chat.follow(cursor):
+        batch: list[Message] = []
+        for change in changes:
+            if change.message is None or change.message in given:
+                continue
+            if change.contact != contact_id if contact_id else not change.new:
+                continue
+            with suppress(ChatError):  # it may have disappeared meanwhile
+                batch.append(await chat.message(change.message))
+                given.add(change.message)
+        if batch:
+            yield batch
 
 
 async def unread(chat: Messenger, contact: Contact) -> list[Message]:

@@ -60,7 +60,12 @@ class Parts:
 
 
 async def open_parts(
-    home: Home, master: bytes, crypto: Crypto, now: Callable[[], float], settings: NodeSettings
+    home: Home,
+    master: bytes,
+    crypto: Crypto,
+    now: Callable[[], float],
+    settings: NodeSettings,
+    conversations: ChatSettings | None = None,
 ) -> Parts:
     """Open the parts of a home under its master key (32 bytes).
 
@@ -79,7 +84,7 @@ async def open_parts(
 
         async def open_chat() -> Messenger:
             return await Messenger.open(
-                vault, store, blobs, deliveries, crypto, now, fetch, ChatSettings()
+                vault, store, blobs, deliveries, crypto, now, fetch, conversations or ChatSettings()
             )
 
         if home.restored.exists():

@@ -227,7 +227,10 @@ class Conversation:
         if said is not None:
             self._tell(said)
             if said.max_content is not None:
-                await self._learn(RelayFacts(self._url, max_content=said.max_content))
+                # What experience has shown to be too long stays too long.
+                known = (await self._around.deliveries.facts(self._url)).max_content
+                longest = min(said.max_content, known or said.max_content)
+                await self._learn(RelayFacts(self._url, max_content=longest))
 
     async def _learn(self, facts: RelayFacts) -> None:
         await self._around.deliveries.set_facts(facts)

@@ -118,7 +118,8 @@ class Engine:
         await self._change.wait()
 
     async def run(self) -> None:
-        """Stay in step until cancelled. Raises VaultError when the delivery log fails."""
+        """Stay in step until cancelled. Ends with an ExceptionGroup of VaultError when the delivery
+        log cannot be read; start it again later. A second call waits for the first to end."""
         async with self._running:
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -212,9 +213,10 @@ class Engine:
         now = asyncio.get_running_loop().time()
         for slot, entry in list(self._entries.items()):
             if slot not in wanted:
-                entry.session.set_inboxes(())
                 if entry.leave_at is None:
-                    entry.leave_at = now + (0.0 if slot.inbox else self._settings.idle_timeout)
+                    # A relay that is no longer named is left at once.
+                    grace = 0.0 if entry.session.inboxes else self._settings.idle_timeout
+                    entry.leave_at = now + grace
                 if entry.leave_at <= now:
                     entry.task.cancel()
                     self._published += entry.session.published
@@ -233,7 +235,7 @@ class Engine:
         for url, inboxes in self._scopes.items():
             if inboxes and self._facts[url].keys_per_connection == 1:
                 wanted.update({_Slot(url, key.public): (key,) for key in inboxes})
-            else:
+            elif inboxes:
                 wanted[_Slot(url)] = inboxes
         return wanted
 

@@ -29,6 +29,7 @@ from volok.store.deliveries import (
     RelayFacts,
     WantedBlob,
 )
+from volok.store.vault import VaultError
 from volok.sync.backoff import Backoff
 from volok.sync.settings import SyncSettings
 
@@ -167,8 +168,8 @@ class Transfers:
                 await self._upload(job)
             else:
                 await self._download(job, job.wanted)
-        except BlobsFull as error:
-            self._failed(relay, str(error) or "The disk is full. Free some space and try again.")
+        except (BlobsFull, VaultError):
+            self._failed(relay, "What was transferred could not be stored. Is the disk full?")
         except (PathError, TimeoutError, _Busy, BlobError):
             await self._troubled(job, relay)
         else:

@@ -15,6 +15,9 @@ from volok.app.commands import CommandSet
 
 app = typer.Typer()
 
+NOT_YET = "The link works once it is on your relays: run `volok sync` before you hand it on."
+NO_RELAY = "You have no relay, so nobody can use this link. Hand on a file instead: --file NAME."
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
@@ -51,8 +54,8 @@ def invite(
             segno.make(made["link"], micro=False).save(str(qr), kind="png", scale=8)
         output.emit(made)
         output.line(made["link"])
-        if not made["published"]:
-            output.warn("The link works once it is on a relay: run `volok sync` before it is used.")
+        if file is None and not made["published"]:
+            output.warn(NOT_YET if made["relays"] else NO_RELAY)
 
     run(context, body)
 
@@ -80,7 +83,7 @@ def accept(
         else:
             contact = await commands.accept_file(path)
         output.emit(contact)
-        output.say(f"You can write to {contact['name']} now: volok send …")
+        output.say(f"You can write to {contact['name']} now, with `volok send`.", "green")
 
     run(context, body)
 

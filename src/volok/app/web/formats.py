@@ -200,8 +200,8 @@ def connection(status: NodeStatus, language: Language) -> tuple[str, str]:
         mood, how = "off", _("No connection. We keep trying.")
     if status.waiting:
         what = _n(
-            "%(count)s message waits to arrive.",
-            "%(count)s messages wait to arrive.",
+            "%(count)s message waits.",
+            "%(count)s messages wait.",
             status.waiting,
         )
     else:

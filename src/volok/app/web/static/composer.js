@@ -38,8 +38,8 @@ export function startComposer(form) {
   function clear() {
     files = [];
     form.elements.view_once.checked = false;
-    leaveNote();
     put("");
+    leaveNote();
     showTray();
   }
 
@@ -60,7 +60,7 @@ export function startComposer(form) {
     note.querySelector("[data-text]").textContent =
       row.querySelector(".text, .file-name, .once, .picture")?.textContent.trim() ?? "";
     note.hidden = false;
-    setTimeout(() => text.focus());
+    text.focus();
   }
 
   document.addEventListener("click", (event) => {

@@ -32,9 +32,18 @@ document.addEventListener("click", (event) => {
   if (opener) document.getElementById(opener.dataset.dialog).showModal();
   const dialog = event.target.closest("dialog");
   if (dialog && (event.target === dialog || event.target.closest("[data-close]"))) {
-    // After the other listeners of this click.
-    setTimeout(() => dialog.close());
+    // Now: it gives the focus back, and the composer may want it after that.
+    dialog.close();
   }
+});
+
+// On a touch screen the whole bubble opens its actions.
+document.addEventListener("click", (event) => {
+  if (!matchMedia("(hover: none)").matches) return;
+  const bubble = event.target.closest(".bubble");
+  if (!bubble || event.target.closest("a, button, input, audio")) return;
+  if (!getSelection().isCollapsed) return;
+  bubble.parentElement.querySelector(".more").click();
 });
 
 document.addEventListener("click", (event) => {

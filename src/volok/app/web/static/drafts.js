@@ -21,7 +21,5 @@ export function writeUnsent(contact, texts) {
 }
 
 export function forgetDrafts() {
-  for (const name of Object.keys(sessionStorage)) {
-    if (name.startsWith("volok:")) sessionStorage.removeItem(name);
-  }
+  sessionStorage.clear();
 }

@@ -63,7 +63,7 @@ document.body.addEventListener("htmx:sseOpen", () => {
 });
 
 function countUnread() {
-  const count = Number(document.getElementById("conversations")?.dataset.unread ?? 0);
+  const count = Number(document.querySelector("[data-unread]")?.dataset.unread ?? 0);
   const title = document.title.replace(/^\(\d+\) /, "");
   document.title = count ? `(${count}) ${title}` : title;
 }

@@ -1,0 +1,45 @@
+"""What Linux says about a process: CPU time and memory (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_ms(pid: int) -> float:
+    """Milliseconds of CPU, user and system, of all threads so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
+
+
+def memory_mb(pid: int) -> dict[str, float]:
+    """Megabytes (10^6) in memory: `rss` with, `pss` with its share of what processes share."""
+    found = {}
+    for name, file, field in (("rss", "status", "VmRSS"), ("pss", "smaps_rollup", "Pss")):
+        try:
+            text = Path(f"/proc/{pid}/{file}").read_text()
+        except PermissionError:
+            continue
+        if match := re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE):
+            found[name] = int(match[1]) * 1024 / 1e6
+    return found
+
+
+def owns_port(pid: int, port: int) -> bool:
+    """Whether a process has an IPv4 TCP socket with this local port."""
+    inodes = {
+        f"socket:[{row[9]}]"
+        for row in map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
+        if int(row[1].rpartition(":")[2], 16) == port
+    }
+    return any(_target(link) in inodes for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
