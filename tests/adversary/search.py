@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
+SHORTEST = 6
+"""Bytes; what is shorter stands in enough ciphertext by chance."""
 
-def forms(text: str) -> Iterator[bytes]:
+
+def forms(text: str) -> list[bytes]:
     """The text in UTF-8 and UTF-16, plain, escaped, in hexadecimal and in base64."""
-    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
-        raw = text.encode(encoding)
-        yield raw
-        yield raw.hex().encode()
-        yield raw.hex().upper().encode()
-        for shift in range(3):
-            # What stands before shifts the text, and the characters at both ends depend on it.
-            middle = base64.b64encode(b"\0" * shift + raw)[4 if shift else 0 : -4]
-            yield middle
-            yield middle.translate(bytes.maketrans(b"+/", b"-_"))
-    yield json.dumps(text)[1:-1].encode()
+    raw = text.encode()
+    found = [
+        raw,
+        text.encode("utf-16-le"),
+        text.encode("utf-16-be"),
+        json.dumps(text)[1:-1].encode(),
+    ]
+    found += [raw.hex().encode(), raw.hex().upper().encode()]
+    for shift in range(3):
+        # What stands before shifts the text, and the characters at both ends depend on it.
+        middle = base64.b64encode(b"\0" * shift + raw)[4 if shift else 0 : -4]
+        found += [middle, middle.translate(bytes.maketrans(b"+/", b"-_"))]
+    return [form for form in found if len(form) >= SHORTEST]
 
 
 def holding(data: bytes, texts: Iterable[str]) -> list[str]:
     """Those of the texts that the data holds in any form."""
-    return [text for text in texts if any(len(form) > 3 and form in data for form in forms(text))]
+    return [text for text in texts if any(form in data for form in forms(text))]
 
 
 def everything(folder: Path) -> bytes:

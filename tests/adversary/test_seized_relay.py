@@ -27,7 +27,7 @@ DAY = 86_400
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """What 200 messages between four people left behind."""
-    return asyncio.run(four_people(tmp_path_factory.mktemp("seized"), MESSAGES, 1, pause=0.05))
+    return asyncio.run(four_people(tmp_path_factory.mktemp("seized"), MESSAGES, 1, pause=0.04))
 
 
 def test_the_people_noticed_nothing(evidence: Evidence) -> None:
@@ -77,7 +77,7 @@ def test_from_the_disk_no_inboxes_are_linked(evidence: Evidence, tmp_path: Path)
     for seed in (2, 3):
         if verdict.p > ALPHA:
             break
-        again = asyncio.run(four_people(tmp_path / str(seed), MESSAGES, seed, pause=0.05))
+        again = asyncio.run(four_people(tmp_path / str(seed), MESSAGES, seed, pause=0.04))
         verdict = guess(again.folder, again)
     assert verdict.p > ALPHA, verdict
 

@@ -36,6 +36,8 @@ from volok.store.sqlite_store import SqliteStore
 
 CRYPTO = NativeCrypto()
 NAMES = ("Rosalind Achterberg", "Тимофей Волоцкий", "Xiomara Quispe", "Børge Nyström")
+TOPIC = "Nightingales at the old ferry"
+"""Begins every text, so that a search for it is one for all of them."""
 PATIENCE = 30.0
 QUICK = ChatSettings(delete_delay=0.2, delete_jitter=1.8)
 """Days of conversation pass in seconds here, so requests to delete come as much sooner."""
@@ -125,7 +127,10 @@ class Person:
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Return once it holds; it is asked after each change of the conversations."""
         async with asyncio.timeout(PATIENCE):
-            async for _ in self.chat.follow(0):
+            cursor = await self.chat.cursor()
+            if await condition():
+                return
+            async for _ in self.chat.follow(cursor):
                 if await condition():
                     return
 
@@ -146,8 +151,11 @@ class Person:
     async def got(self, who: Person, text: str) -> None:
         """Return when this text of theirs is shown."""
 
+        contact = (await self.chat.find(who.name)).id
+
         async def shown() -> bool:
-            return text in await self.texts(who)
+            latest = await self.chat.messages(contact, limit=20)
+            return any(message.text == text for message in latest)
 
         await self.until(shown)
 
@@ -213,7 +221,7 @@ class Evidence:
     owners: dict[str, str]
     """Public keys at the relay to the name of the person behind each."""
     secrets: list[str]
-    """Texts, names and passphrases."""
+    """What all texts have in common, some of the texts, names and passphrases."""
     failures: Counter[str]
 
 
@@ -246,7 +254,7 @@ async def four_people(folder: Path, messages: int, seed: int, pause: float) -> E
                 for _ in range(random.randint(1, 6)):
                     if len(texts) >= messages:
                         return
-                    text = f"message {len(texts)} about {random.randrange(10**12)}"
+                    text = f"{TOPIC}, {len(texts)}, {random.randrange(10**12)}"
                     texts.append(text)
                     await writer.send(reader, text)
                     await reader.got(writer, text)
@@ -259,7 +267,8 @@ async def four_people(folder: Path, messages: int, seed: int, pause: float) -> E
         owners = {key: one.name for one in people for key in await one.keys()}
         failures = sum((one.failures for one in people), Counter[str]())
     names = [*NAMES, *(word for name in NAMES for word in name.split())]
-    return Evidence(folder / "seized", log, owners, [*texts, *names, *passphrases], failures)
+    secrets = [TOPIC, *texts[::10], *names, *passphrases]
+    return Evidence(folder / "seized", log, owners, secrets, failures)
 
 
 def _seize(folder: Path, copy: Path) -> None:

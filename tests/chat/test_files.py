@@ -40,6 +40,8 @@ async def test_chunks_cannot_be_exchanged_or_missing(tmp_path: Path) -> None:
 @given(st.integers(0, 200_000), st.integers(0, 200_000))
 def test_sizes_fall_into_few_classes(one: int, other: int) -> None:
     sealed = [len(encrypt_chunk(CRYPTO, bytes(32), 0, 1, bytes(n))) for n in (one, other)]
-    assert all(size - 16 <= max(1024, n * 1.12 + 1) for n, size in zip((one, other), sealed))
+    assert all(
+        size - 16 <= max(1024, n * 1.12 + 1) for n, size in zip((one, other), sealed, strict=True)
+    )
     if one // 1024 == other // 1024 and max(one, other) < 4096:
         assert abs(sealed[0] - sealed[1]) <= 512

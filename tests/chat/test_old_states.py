@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from tests.chat.world import Person, World
+
 from volok.chat.schema import SCHEMA
 from volok.chat.views import MessageState
 

@@ -76,7 +76,9 @@ class Worker:
             await self._take_entries(entries)
 
     async def _cursor(self) -> int:
-        return int(await self._kit.vault.read(lambda tx: setting(tx, "log_cursor", 0)) or 0)
+        cursor = int(await self._kit.vault.read(lambda tx: setting(tx, "log_cursor", 0)) or 0)
+        # A store that was lost and made anew counts from the beginning; so do we.
+        return cursor if cursor <= self._kit.store.head else 0
 
     async def _take_entries(self, entries: Sequence[Entry]) -> None:
         kit = self._kit
