@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import multiprocessing
 import os
+import sys
 import time
 
 from volok.model.crypto import Crypto
@@ -35,41 +35,38 @@ async def messages_per_second(crypto: Crypto, text: int, seconds: float) -> floa
     start = time.perf_counter()
     while (passed := time.perf_counter() - start) < seconds:
         for _ in range(20):
-            part = sender.encrypt(plaintext).ljust(BUCKETS[0], b"\0")
-            sealed = await crypto.seal(sealing.public, INFO, part)
+            frame = sender.encrypt(plaintext)
+            sealed = await crypto.seal(sealing.public, INFO, frame.ljust(BUCKETS[0], b"\0"))
             secret, name = crypto.random(32), hashlib.sha256(sealed).digest()
             public, signature = crypto.public_key(secret), crypto.sign(secret, name)
             assert crypto.verify(public, name, signature), "the relay's"
             assert crypto.verify(public, name, signature), "the receiver's"
             opened = await crypto.open(sealing.secret, INFO, sealed)
-            receiver.decrypt(opened[: len(opened.rstrip(b"\0"))])
+            receiver.decrypt(opened[: len(frame)])
             count += 1
     return count / passed
 
 
-def _one(text: int, seconds: float) -> float:
-    return asyncio.run(messages_per_second(NativeCrypto(), text, seconds))
+async def ceiling(text: int, seconds: float) -> float:
+    """Messages per second of as many processes as there are cores, all together."""
+    cores = len(os.sched_getaffinity(0))
+    workers = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "bench.ceiling", str(text), str(seconds)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for _ in range(cores)
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert await worker.stdout.readline() == b"ready\n"
+    answers = await asyncio.gather(*(worker.communicate(b"go\n") for worker in workers))
+    return sum(float(printed) for printed, _ in answers)
 
 
-def _warm(_: int) -> None:
-    time.sleep(0.05)
-
-
-class Ceiling:
-    """The processes that measure it, kept between rounds so that starting them costs nothing."""
-
-    def __init__(self) -> None:
-        self._cores = len(os.sched_getaffinity(0))
-        self._pool = multiprocessing.get_context("spawn").Pool(self._cores)
-        self._pool.map(_warm, range(self._cores), chunksize=1)
-
-    async def measure(self, text: int, seconds: float) -> float:
-        """Messages per second of all processes together."""
-        tasks = [(text, seconds)] * self._cores
-        result = self._pool.starmap_async(_one, tasks, chunksize=1)
-        return sum(await asyncio.to_thread(result.get))
-
-    def close(self) -> None:
-        """End the processes."""
-        self._pool.terminate()
-        self._pool.join()
+if __name__ == "__main__":
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(asyncio.run(messages_per_second(NativeCrypto(), int(sys.argv[1]), float(sys.argv[2]))))

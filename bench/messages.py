@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ceiling import Ceiling
+from bench.ceiling import ceiling
 from bench.proc import cpu_ms
 from bench.wire import wire_to
 from tests.end_to_end.processes import NodeProcess, RelayProcess
@@ -83,23 +83,19 @@ async def throughput(folder: Path, count: int, rounds: int, seconds: float) -> R
     Each round measures the ceiling for `seconds`, then queues `count` texts at once.
     """
     result = Rounds([], [], {"sender": [], "relay": [], "receiver": []})
-    ceiling = Ceiling()
-    try:
-        async with pair(folder) as (alice, bob, relay), bob.remote() as at_bob:
-            await alice.stop()
-            async with bot(alice.home, "Bob") as sender:
-                pids = {"sender": sender.pid, "relay": pid(relay), "receiver": pid(bob)}
-                await _burst(sender, at_bob, 100, 100)  # everything is loaded and connected
-                for turn in range(rounds):
-                    result.ceilings.append(await ceiling.measure(TEXT, seconds))
-                    before = {name: cpu_ms(number) for name, number in pids.items()}
-                    passed = await _burst(sender, at_bob, count, 100 + count * (turn + 1))
-                    result.rates.append(count / passed)
-                    for name, number in pids.items():
-                        result.cpu[name].append((cpu_ms(number) - before[name]) / count)
-                    await asyncio.sleep(3.0)  # receipts and deletions settle; they are not counted
-    finally:
-        ceiling.close()
+    async with pair(folder) as (alice, bob, relay), bob.remote() as at_bob:
+        await alice.stop()
+        async with bot(alice.home, "Bob") as sender:
+            pids = {"sender": sender.pid, "relay": pid(relay), "receiver": pid(bob)}
+            await _burst(sender, at_bob, 100, 100)  # everything is loaded and connected
+            for turn in range(rounds):
+                result.ceilings.append(await ceiling(TEXT, seconds))
+                before = {name: cpu_ms(number) for name, number in pids.items()}
+                passed = await _burst(sender, at_bob, count, 100 + count * (turn + 1))
+                result.rates.append(count / passed)
+                for name, number in pids.items():
+                    result.cpu[name].append((cpu_ms(number) - before[name]) / count)
+                await asyncio.sleep(3.0)  # receipts and deletions settle; they are not counted
     return result
 
 

@@ -19,6 +19,8 @@ from nostr_sdk import (
     RateLimit,
 )
 
+from tests.sync.world import free_port
+
 
 @contextlib.asynccontextmanager
 async def local_relay(
@@ -70,10 +72,3 @@ def nostr_relay_process(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def free_port() -> int:
-    """A port that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -99,7 +99,7 @@ async def meet(inviter: Person, guest: Person) -> None:
     """One invites by a link, the other accepts; both know each other on return."""
     invite = await inviter.chat.invite()
     summary = await inviter.node.sync_round(10)
-    assert summary.problems == {}
+    assert not summary.problems, summary.problems
     contact = await guest.chat.accept(invite.link)
     assert contact.name == inviter.name
 

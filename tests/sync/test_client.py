@@ -402,8 +402,18 @@ def test_publishing_with_a_throw_away_key() -> None:
     talk.offer(100)
     (auth,) = sent(talk.ok(item(0), False, "auth-required: who are you?"))
     assert auth[0] == "AUTH"
+    assert talk.client.problem == ""  # a relay that asks for a key is not in the way yet
     assert sent(talk.ok(auth[1]["id"])) == [["EVENT", 0]]
     assert marks(talk.ok(item(0))) == [(item(0), MarkState.TAKEN, "")]
+
+
+def test_a_key_that_a_relay_refuses_for_publishing() -> None:
+    talk = Dialogue()
+    talk.say("AUTH", "challenge")
+    talk.offer(100)
+    (auth,) = sent(talk.ok(item(0), False, "auth-required: who are you?"))
+    assert sent(talk.ok(auth[1]["id"], False, "restricted: members only")) == []
+    assert talk.client.problem == "The relay takes messages only from keys that it knows."
 
 
 def test_every_connection_has_its_own_throw_away_key() -> None:

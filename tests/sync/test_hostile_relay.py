@@ -198,3 +198,18 @@ async def test_events_that_a_relay_never_acknowledges_stay_in_the_log(make_node:
             await again.wait()
     assert [one.item for one in alice.deliveries.queued] == [EVENTS[0].id]
     assert alice.deliveries.done == []
+
+
+async def test_a_round_waits_for_what_is_not_acknowledged(make_node: Any) -> None:
+    alice = make_node()
+    seen: list[str] = []
+
+    async def keep_silent(socket: ServerConnection, message: list[Any]) -> None:
+        seen.append(message[1]["id"])
+
+    async with hostile(keep_silent) as bad:
+        await alice.publish(bad, *EVENTS)
+        report = await alice.engine.round(0.5)
+    assert [one.problem for one in report.problems] == ["The relay did not finish in time."]
+    assert report.published == 0
+    assert sorted(seen) == sorted(event.id for event in EVENTS)

@@ -92,11 +92,13 @@ def apply(hands: Hands, came: Decrypted, content: Content) -> None:
 def _text(hands: Hands, came: Decrypted, text: Text) -> None:
     tx, contact = hands.tx, came.contact
     identifier = came.payload.content.hex()
-    later = tx.execute(
-        "SELECT min(sort_ms) FROM message WHERE contact = ? AND mine = 0 AND counter > ?",
-        (contact, text.counter),
-    )[0][0]
-    sort_ms = hands.now_ms if later is None else later
+    later, last = tx.execute(
+        "SELECT (SELECT min(sort_ms) FROM message WHERE contact = ? AND mine = 0 AND counter > ?), "
+        "(SELECT coalesce(max(sort_ms), 0) FROM message WHERE contact = ?)",
+        (contact, text.counter, contact),
+    )[0]
+    # A clock that was set back must not put what is new above what is old.
+    sort_ms = max(hands.now_ms, last) if later is None else later
     number = tx.execute(
         "INSERT OR IGNORE INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, "
         "reply, once, timer) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",

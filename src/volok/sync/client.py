@@ -102,6 +102,8 @@ class Client:
         """What stands in the way, in a sentence for the person; "" for nothing."""
         if self._flooded:
             return "The relay sends things that make no sense."
+        if self._publisher.needs_auth and not self._keyring.waiting:
+            return "The relay takes messages only from keys that it knows."
         return self._reader.problem or self._publisher.problem
 
     def handle(self, given: Input, now: Moment) -> list[Output]:

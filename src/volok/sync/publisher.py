@@ -149,7 +149,6 @@ class Publisher:
             if self._failures.get(event.item, 0) >= _PATIENCE:
                 return [self._refused(event, "restricted")]
             self.needs_auth = True
-            self.problem = "The relay takes messages only from keys that it knows."
             self._again(event)
             return []
         if verdict is Verdict.REFUSED:

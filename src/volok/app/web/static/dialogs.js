@@ -78,4 +78,10 @@ async function showOnce(button) {
   lightbox.addEventListener("close", () => URL.revokeObjectURL(url), { once: true });
 }
 
+// The message that it was opened from may have been rendered anew meanwhile.
+sheet?.addEventListener("close", () => {
+  if (document.activeElement !== document.body) return;
+  document.getElementById(`more-${sheet.firstElementChild?.dataset.message}`)?.focus();
+});
+
 lightbox?.addEventListener("close", () => { lightbox.querySelector("img").src = "data:,"; });

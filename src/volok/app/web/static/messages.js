@@ -38,9 +38,9 @@ export function place(html) {
   const old = document.getElementById(row.id);
   if (old) {
     if (old.querySelector(".voice.playing")) return;
-    const focused = old.contains(document.activeElement) && old.querySelector(".more:focus");
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
     old.replaceWith(row);
-    if (focused) row.querySelector(".more")?.focus();
+    if (focused) document.getElementById(focused)?.focus();
   } else if (!insert(row)) {
     return;
   }
