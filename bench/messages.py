@@ -19,7 +19,7 @@ from volok.app.remote import Remote
 
 TEXT = 100
 """Bytes of each text."""
-_POLL = 0.02
+_POLL = 0.05
 _PATIENCE = 120.0
 
 

@@ -37,8 +37,10 @@ async def wire_to(relay: str) -> AsyncIterator[Wire]:
     """Stand between clients and the relay at this URL (ws://HOST:PORT)."""
     host, port = urlsplit(relay).hostname, urlsplit(relay).port
     wire = Wire()
+    serving: set[asyncio.Task[object] | None] = set()
 
     async def serve(client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         server, to_server = await asyncio.open_connection(host, port)
         count = Count(back.get_extra_info("peername")[1])
         wire.counts.append(count)
@@ -53,7 +55,8 @@ async def wire_to(relay: str) -> AsyncIterator[Wire]:
         yield wire
     finally:
         listener.close()
-        listener.close_clients()
+        for task in filter(None, serving):
+            task.cancel()
 
 
 async def _pump(

@@ -18,7 +18,6 @@ from nostr_sdk import (
     LocalRelayBuilderNip42Mode,
     RateLimit,
 )
-
 from tests.sync.world import free_port
 
 

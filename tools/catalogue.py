@@ -33,7 +33,10 @@ def texts() -> Catalog:
     """All texts of the web app, without translations."""
     catalogue = Catalog(project="Volok", charset="utf-8")
     for file, _line, message, _comments, _context in extract_from_dir(
-        WEB, _METHODS, _OPTIONS, keywords={"_": None, "gettext": None, "ngettext": (1, 2), "_n": (1, 2)}
+        WEB,
+        _METHODS,
+        _OPTIONS,
+        keywords={"_": None, "gettext": None, "ngettext": (1, 2), "_n": (1, 2)},
     ):
         catalogue.add(message, locations=[(file, 0)])
     for error in _STATED:
@@ -50,7 +53,14 @@ def main() -> None:
         catalogue.update(texts(), no_fuzzy_matching=True)
         catalogue.obsolete.clear()
         with path.open("wb") as target:
-            write_po(target, catalogue, omit_header=False, width=100, include_lineno=False, sort_output=True)
+            write_po(
+                target,
+                catalogue,
+                omit_header=False,
+                width=100,
+                include_lineno=False,
+                sort_output=True,
+            )
 
 
 if __name__ == "__main__":

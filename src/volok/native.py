@@ -40,6 +40,8 @@ from volok.model.crypto import (
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _MLKEM_PUBLIC = SEALING_PUBLIC_BYTES - 32
 _MLKEM_SEED = SEALING_SECRET_BYTES - 32
+_SECRETS = 64
+"""Loaded secret sealing keys that one instance keeps."""
 
 
 def _unpadded(text: str) -> bytes:
@@ -147,7 +149,14 @@ class _Account:
 
 
 class NativeCrypto(Crypto):
-    """`Crypto` by native libraries. Stateless; safe to share between threads."""
+    """`Crypto` by native libraries. Safe to share between threads.
+
+    Keeps the loaded form of the last few secret sealing keys, which takes longer to make than to
+    use: whoever opens a vault makes an instance for it and lets go of both together.
+    """
+
+    def __init__(self) -> None:
+        self._sealing_secret = lru_cache(maxsize=_SECRETS)(_sealing_secret)
 
     def random(self, count: int) -> bytes:
         return os.urandom(count)
@@ -187,7 +196,7 @@ class NativeCrypto(Crypto):
 
     async def open(self, secret_key: bytes, info: bytes, sealed: bytes) -> bytes:
         try:
-            return _SUITE.decrypt(sealed, _sealing_secret(secret_key), info)
+            return _SUITE.decrypt(sealed, self._sealing_secret(secret_key), info)
         except (InvalidTag, ValueError) as error:
             raise CryptoError("This was not sealed for us.") from error
 

@@ -18,6 +18,7 @@ from itertools import accumulate, combinations
 from pathlib import Path
 from random import Random
 from statistics import fmean
+from typing import Any
 
 import apsw
 import orjson
@@ -101,6 +102,12 @@ def _commits(log: bytes) -> list[int]:
         for at in range(_LOG_HEADER, len(log) - frame + 1, frame)
         if struct.unpack_from(">I", log, at + 4)[0] and log[at + 8 : at + 16] == salt
     ]
+
+
+def kept(events: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """What would lie on the disk of a relay that keeps all that comes, whatever it is asked."""
+    stored = {event["id"]: event for event in events if event["kind"] in (GIFT_WRAP, DELETION)}
+    return [_row(number, orjson.dumps(event)) for number, event in enumerate(stored.values())]
 
 
 def _row(number: int, raw: bytes) -> Row:

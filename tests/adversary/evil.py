@@ -1,4 +1,4 @@
-"""A relay that does what it likes. It begins as a plain one; each subclass misbehaves in one way."""
+"""A relay that does what it likes: a plain one, and subclasses that misbehave in one way each."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.adversary.world import CRYPTO
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from volok.model.envelope import BUCKETS, content_length
 from volok.model.event import sign_event
 
 Event = dict[str, Any]
@@ -33,7 +34,7 @@ class PlainRelay:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """Listen on a port of loopback until the block is left; gives the URL."""
-        async with serve(self.talk, "127.0.0.1", 0, compression=None) as server:
+        async with serve(self.talk, "127.0.0.1", 0, compression=None, close_timeout=0.1) as server:
             yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def talk(self, socket: ServerConnection) -> None:
@@ -90,10 +91,9 @@ def addressee(event: Event) -> str:
     return next((tag[1] for tag in event["tags"] if tag[0] == "p"), "")
 
 
-def junk(inbox: str, count: int) -> list[Event]:
+def junk(inbox: str, count: int, bucket: int) -> list[Event]:
     """Envelopes with true ids and signatures that hold nothing."""
-    now = int(time.time())
-    content = base64.b64encode(bytes(2160)).decode()
+    now, content = int(time.time()), "A" * content_length(bucket)
     return [
         json.loads(
             sign_event(CRYPTO, CRYPTO.random(32), now, 1059, [("p", inbox)], content).to_json()
@@ -224,34 +224,36 @@ class Stalls(PlainRelay):
 
 
 class Floods(PlainRelay):
-    """Sends as fast as it is read: junk with true signatures, then the same and nonsense for ever."""
+    """Sends as fast as it is read: junk with true signatures, then some of it for ever."""
 
-    DISTINCT = 2000
+    DISTINCT = 1500
 
     def __init__(self) -> None:
         super().__init__()
-        self.flooding = asyncio.Event()
-        """Set when the distinct junk has been sent once."""
-        self._floods: set[asyncio.Task[None]] = set()
+        self._floods: dict[ServerConnection, asyncio.Task[None]] = {}
+        self._bytes = 0
+        self._sent = asyncio.Condition()
+
+    async def flooded(self, more: int) -> None:
+        """Return when so many more bytes were read."""
+        goal = self._bytes + more
+        async with self._sent:
+            await self._sent.wait_for(lambda: self._bytes >= goal)
 
     async def on_req(self, socket: ServerConnection, name: str, *filters: dict[str, Any]) -> None:
         await super().on_req(socket, name, *filters)
-        flood = asyncio.create_task(self._flood(socket, name, addressee_of(filters)))
-        self._floods.add(flood)
-        flood.add_done_callback(self._floods.discard)
+        inboxes = [inbox for asked in filters for inbox in asked.get("#p", ())]
+        if socket not in self._floods:
+            self._floods[socket] = asyncio.create_task(self._flood(socket, name, inboxes[0]))
 
     async def _flood(self, socket: ServerConnection, name: str, inbox: str) -> None:
-        frames = [json.dumps(["EVENT", name, one]) for one in junk(inbox, self.DISTINCT)]
+        distinct = junk(inbox, self.DISTINCT, BUCKETS[0])
+        large = junk(inbox, 20, BUCKETS[-1])
         with contextlib.suppress(ConnectionClosed):
-            for count, frame in enumerate(itertools.cycle(frames)):
-                self.frames_sent += 1
+            for event in itertools.chain(distinct, itertools.cycle(large)):
+                frame = json.dumps(["EVENT", name, event])
                 await socket.send(frame)
-                if count % 20 == 0:
-                    await asyncio.sleep(0)  # a relay elsewhere would not take our processor
-                if count == len(frames):
-                    self.flooding.set()
-
-
-def addressee_of(filters: Iterable[dict[str, Any]]) -> str:
-    """Some inbox that was asked for."""
-    return next((inbox for asked in filters for inbox in asked.get("#p", ())), "0" * 64)
+                self.frames_sent += 1
+                self._bytes += len(frame)
+                async with self._sent:
+                    self._sent.notify_all()

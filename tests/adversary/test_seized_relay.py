@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -17,7 +18,12 @@ from tests.adversary.world import CRYPTO, Evidence, four_people
 
 from volok.model.event import Event, sign_event
 from volok.relay.export import EVENTS_FILE
+from volok.relay.ingest import Ingest
+from volok.relay.metrics import Metrics
+from volok.relay.outputs import Rejection
+from volok.store.memory_store import MemoryStore
 from volok.store.sqlite_store import SqliteStore
+from volok.store.store import Outcome
 
 MESSAGES = 200
 ALPHA = 0.01
@@ -80,6 +86,40 @@ def test_from_the_disk_no_inboxes_are_linked(evidence: Evidence, tmp_path: Path)
         again = asyncio.run(four_people(tmp_path / str(seed), MESSAGES, seed, pause=0.04))
         verdict = guess(again.folder, again)
     assert verdict.p > ALPHA, verdict
+
+
+async def test_a_request_to_delete_leaves_the_disk_and_stays_in_force() -> None:
+    """Kept in their order, such requests would be the best that the disk's reader has."""
+    now, forgotten = int(time.time()), asyncio.Event()
+
+    class Store(MemoryStore):
+        async def delete(self, ids: Sequence[str]) -> int:
+            count = await super().delete(ids)
+            if count:
+                forgotten.set()
+            return count
+
+    store, secret = Store(), KEYS[PEOPLE[0], 0]
+    tags = [("p", CRYPTO.public_key(secret).hex())]
+    envelope = sign_event(CRYPTO, bytes([7]) * 32, now, 1059, tags, "")
+    request = sign_event(CRYPTO, secret, now, 5, [("e", envelope.id), ("k", "1059")], "")
+    public = sign_event(CRYPTO, secret, now, 5, [("e", "f" * 64), ("k", "1")], "")
+    ingest = Ingest(store, CRYPTO, lambda: now, Metrics())
+
+    async def offer(event: Event) -> Outcome | Rejection:
+        settled: asyncio.Future[Outcome | Rejection] = asyncio.get_running_loop().create_future()
+        ingest.submit(event, settled.set_result)
+        return await settled
+
+    running = asyncio.create_task(ingest.run())
+    async with asyncio.timeout(10):
+        for event in (envelope, request, public):
+            assert await offer(event) is Outcome.ADDED
+        await forgotten.wait()
+        assert await offer(envelope) is Outcome.DELETED
+    assert [entry.event for entry in await store.log(0, 10, now)] == [public]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 def guess(folder: Path, evidence: Evidence) -> Verdict:

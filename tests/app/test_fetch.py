@@ -111,8 +111,9 @@ async def test_one_honest_relay_is_enough() -> None:
 
 async def test_a_flood_ends() -> None:
     async def floods(socket: ServerConnection) -> None:
-        while True:
+        for _ in range(1000):
             await socket.send('["NOTICE","x"]')
+        await socket.wait_closed()
 
     async with relay(floods) as url:
         assert await fetch(url) == []

@@ -107,3 +107,23 @@ async def test_what_relays_still_hold_comes_back(world: World, tmp_path: Path) -
     ana = await restore(world, ana, folder)
     await world.run()
     assert await ana.texts("Bo") == [f"b{n}" for n in range(5)]
+
+
+async def test_an_old_backup_still_finds_its_contacts(world: World, tmp_path: Path) -> None:
+    ana, bo = await world.person("Ana"), await world.person("Bo")
+    await world.meet(ana, bo)
+    folder = await backup(ana, tmp_path / "backup")
+    for week in range(12):
+        world.clock.time += 8 * 86_400
+        await bo.chat.set_name(f"Bo {week}")
+        await ana.chat.send((await ana.chat.contacts())[0].id, f"week {week}")
+        await world.run()
+    await bo.chat.set_name("Bo")
+    await world.run()
+    ana = await restore(world, ana, folder)
+    await ana.chat.send(await ana.to("Bo"), "after twelve weeks")
+    await world.run()
+    await bo.chat.send(await bo.to("Ana"), "still here")
+    await world.run()
+    assert (await bo.texts("Ana"))[-2:] == ["after twelve weeks", "still here"]
+    assert (await ana.texts("Bo"))[-1] == "still here"

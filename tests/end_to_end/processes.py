@@ -104,11 +104,27 @@ class NodeProcess(Process):
             yield Remote(client)
 
 
-async def run(*arguments: str) -> str:
-    """Run one command to its end; returns what it printed."""
+@dataclass(frozen=True)
+class Printed:
+    """What one command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def command(*arguments: str) -> Printed:
+    """Run one command to its end."""
     process = await asyncio.create_subprocess_exec(
         *VOLOK, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    printed, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, errors.decode()
-    return printed.decode()
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return Printed(process.returncode, out.decode(), err.decode())
+
+
+async def run(*arguments: str) -> str:
+    """Run one command that must succeed; returns what it printed."""
+    printed = await command(*arguments)
+    assert printed.code == 0, printed.err
+    return printed.out

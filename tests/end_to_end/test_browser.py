@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 
 from playwright.async_api import Page, async_playwright, expect
-
 from tests.app.web.live import launch
 from tests.app.web.scenes import landscape
-from tests.end_to_end.persons import Film, Person
-from tests.end_to_end.processes import RelayProcess, VOLOK
+from tests.end_to_end.browsing import Film, Person
+from tests.end_to_end.processes import VOLOK, RelayProcess
 
 ALICE_WORDS, BOB_WORDS = "seven boats over a hill", "nine oars in the reeds"
 ROUNDS = 5
@@ -32,6 +31,7 @@ async def test_the_first_run_of_two_people(tmp_path: Path) -> None:
             alice = await Person.arrives(browser, tmp_path, "Alice", ALICE_WORDS)
             bob = await Person.arrives(browser, tmp_path, "Bob", BOB_WORDS)
             try:
+                _chapter("story")
                 await _story(alice, bob, relay, film)
             finally:
                 await alice.leaves()
@@ -41,24 +41,41 @@ async def test_the_first_run_of_two_people(tmp_path: Path) -> None:
 
 
 async def _story(alice: Person, bob: Person, relay: RelayProcess, film: Film) -> None:
+    _chapter("onboarding")
     await _onboarding(alice, relay.url)
+    _chapter("onboarding")
     await _onboarding(bob, "")
+    _chapter("invite")
     await _invite(alice, bob, film)
     with alice.stays(), bob.stays():
+        _chapter("words")
         await _words(alice, bob)
+        _chapter("pictures")
         await _pictures(alice, bob)
+        _chapter("voice")
         await _voice(alice, bob)
+        _chapter("second_thoughts")
         await _second_thoughts(alice, bob)
+        _chapter("view_once")
         await _view_once(alice, bob)
+    _chapter("safety")
     await _safety(alice, bob, film)
+    _chapter("disappearing")
     await _disappearing(alice, bob)
+    _chapter("lock")
     await _lock(alice, bob)
+    _chapter("restart")
     await _restart(alice, bob)
+    _chapter("panic")
     await _panic(alice, bob)
     for person in (alice, bob):
         assert person.problems == []
         assert person.witness.found == []
         assert person.witness.looks > 8
+
+
+def _chapter(name):
+    print(f"{time.perf_counter():.1f} {name}", flush=True)
 
 
 async def _onboarding(person: Person, relay: str) -> None:
@@ -80,6 +97,7 @@ async def _invite(alice: Person, bob: Person, film: Film) -> None:
     """Alice shows a code; Bob's camera sees it, and both land in a conversation."""
     page = alice.page
     await page.get_by_role("link", name="Invite a friend").click()
+    await expect(page.locator("h1")).to_have_text("Invite somebody")
     await alice.look("03-invites")
     await page.get_by_role("button", name="Make an invite").click()
     link = await page.get_by_label("Invite link").input_value()
@@ -88,6 +106,7 @@ async def _invite(alice: Person, bob: Person, film: Film) -> None:
     await alice.look("04-invite")
 
     await bob.page.get_by_role("link", name="Accept an invite").click()
+    await expect(bob.page.locator("h1")).to_have_text("Accept an invite")
     await bob.look("03-accept")
     await bob.page.get_by_role("button", name="Scan a QR code").click()
     await expect(bob.page.locator("h1")).to_have_text("Alice")
@@ -250,9 +269,7 @@ async def _disappearing(alice: Person, bob: Person) -> None:
         await person.page.goto(person.page.url.removesuffix("/about"))
         await expect(person.page.locator(".bar")).to_contain_text("30 seconds")
     await alice.page.evaluate(
-        "body => fetch(location.pathname + '/about', { method: 'POST', body })"
-        if False
-        else """(seconds) => fetch(`${location.pathname}/about`, {
+        """(seconds) => fetch(`${location.pathname}/about`, {
           method: "POST", body: new URLSearchParams({ what: "timer", seconds }),
         })""",
         str(SHORT_TIMER),
@@ -275,10 +292,10 @@ async def _lock(alice: Person, bob: Person) -> None:
     for page in (alice.page, other):
         await expect(page.get_by_role("heading", name="Volok is locked")).to_be_visible()
         await _tells_nothing(page)
-        await page.go_back()
-        await expect(page.get_by_role("heading", name="Volok is locked")).to_be_visible()
-        await _tells_nothing(page)
     await other.close()
+    await alice.page.go_back()
+    await expect(alice.page.get_by_role("heading", name="Volok is locked")).to_be_visible()
+    await _tells_nothing(alice.page)
     await alice.look("16-locked")
 
     await bob.types("Are you asleep?")
@@ -328,6 +345,7 @@ async def _restart(alice: Person, bob: Person) -> None:
 async def _panic(alice: Person, bob: Person) -> None:
     """Bob destroys everything: no page and no command brings anything back."""
     await bob.page.get_by_role("link", name="Settings").click()
+    await expect(bob.page.locator("h1")).to_have_text("Settings")
     await bob.look("21-settings")
     await bob.page.get_by_role("button", name="Destroy everything…").click()
     await bob.look("22-panic")

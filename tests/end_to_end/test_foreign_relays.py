@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
-from tests.end_to_end.people import Person, meet
+from tests.end_to_end.nodes import Person, meet
 from tests.foreign_relays import local_relay, nostr_relay_process
+
 from volok.app.pictures import attachment
 from volok.chat.views import FileState
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests import foreign_relays
 from tests.sync.world import CRYPTO, MemoryDeliveries, Node, OurRelay
+
 from volok.paths.direct import DirectPath
 from volok.store.file_blobs import FileBlobs
 from volok.store.memory_store import MemoryStore

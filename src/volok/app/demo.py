@@ -21,7 +21,10 @@ from volok.app.settings import NodeSettings
 from volok.app.shapes import Json
 
 PATIENCE = 30.0
-"""Seconds that a process has to start or to stop."""
+"""Seconds that a process has to start or to stop, or two people to find each other."""
+
+POLL = 0.05
+"""Seconds between two looks."""
 
 
 class DemoFailed(AppError):
@@ -105,6 +108,15 @@ class Person:
         await self._reach.aclose()
         await self._up.stop()
 
+    async def knows(self, contact: str) -> None:
+        """Wait until the contact has answered, so that both can write. Raises DemoFailed."""
+        for _ in range(int(PATIENCE / POLL)):
+            people = await self.node.contacts()
+            if any(one["name"] == contact and one["state"] == "active" for one in people):
+                return
+            await asyncio.sleep(POLL)
+        raise DemoFailed
+
     async def sees(self, contact: str, text: str) -> Json:
         """Wait until a message with this text is in the conversation, and return it."""
         async for message in self.node.read(contact, None, True, None):
@@ -136,6 +148,7 @@ class Stage:
         await asyncio.gather(*(person.start() for person in self.people))
         invite = await self.alice.node.invite(1, False, None)
         await self.bob.node.accept(invite["link"])
+        await asyncio.gather(self.alice.knows("Bob"), self.bob.knows("Alice"))
 
     @property
     def people(self) -> tuple[Person, Person]:

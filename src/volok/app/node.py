@@ -58,6 +58,7 @@ class Node:
         self.home = Home(home)
         self.settings = settings or NodeSettings()
         self._background = background
+        self._given_crypto = crypto
         self._crypto = crypto or NativeCrypto()
         self._now = now
         self._slot = KeySlot(self.home.keyslot, self._crypto)
@@ -258,7 +259,9 @@ class Node:
         return self._parts
 
     async def _open_parts(self, master: bytes) -> None:
-        parts = await open_parts(self.home, master, self._crypto, self._now, self.settings)
+        # An instance of its own, because it keeps loaded keys: they leave memory with the parts.
+        crypto = self._given_crypto or NativeCrypto()
+        parts = await open_parts(self.home, master, crypto, self._now, self.settings)
         self._parts = parts
         if self._background:
             self._duties = Duties(parts, self._pulse, self._now, self.settings)

@@ -92,15 +92,20 @@ def rotate_keys(hands: Hands) -> None:
     tx, now = hands.tx, hands.now_ms // 1000
     due = tx.execute(
         "SELECT c.id, c.inbox FROM contact c WHERE c.state = 'active' AND "
-        "(SELECT max(created_at) FROM sealing WHERE inbox = c.inbox) < ?",
+        "(SELECT max(CASE WHEN reset THEN 0 ELSE created_at END) FROM sealing "
+        "WHERE inbox = c.inbox) < ?",
         (now - int(hands.settings.rotate_keys),),
     )
     for contact, inbox in due:
         contacts.new_sealing_key(tx, hands.keys, inbox, now)
-        contacts.tell_keys(tx, hands.keys, contact, "keys", hands.now_ms)
+        contacts.tell_keys(tx, hands.keys, contact, "keys", hands.now_ms, reset=False)
     tx.execute(
-        "DELETE FROM sealing WHERE created_at < ? AND public NOT IN (SELECT public FROM "
-        "(SELECT public, max(created_at) FROM sealing GROUP BY inbox))",
+        "DELETE FROM sealing WHERE created_at < ? AND NOT reset AND public NOT IN "
+        "(SELECT public FROM (SELECT public, max(created_at) FROM sealing GROUP BY inbox))",
+        (now - int(hands.settings.keep_keys),),
+    )
+    tx.execute(
+        "DELETE FROM inbox WHERE invite IN (SELECT id FROM invite WHERE expires_at < ?)",
         (now - int(hands.settings.keep_keys),),
     )
     tx.execute(

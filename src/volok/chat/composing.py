@@ -72,7 +72,8 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
     tx, now_ms = hands.tx, hands.now_ms
     _, sent, timer = _contact(tx, draft.contact)
     content = hands.keys.crypto.random(16)
-    identifier, counter = content.hex(), sent + 1
+    # Follows the clock, so that a node restored from an old backup does not count behind itself.
+    identifier, counter = content.hex(), max(sent + 1, now_ms)
     body: Body = {"type": "text", "text": draft.text, "n": counter}
     if draft.reply_to is not None:
         body["reply"] = draft.reply_to

@@ -10,6 +10,9 @@ from volok.chat.records import Keys, journal, put_out, setting, to_text
 from volok.model.crypto import OlmAccount
 from volok.store.vault import Transaction
 
+RESET_KEYS = 2
+"""Reset keys of an inbox that stay usable: what Olm keeps."""
+
 
 def own_relays(tx: Transaction) -> tuple[str, ...]:
     """The relays at which we read our inboxes."""
@@ -83,28 +86,44 @@ def learn(tx: Transaction, contact: str, came: Introduction) -> None:
         "WHERE id = ?",
         (came.name, came.inbox, came.sealing, came.reset, contact),
     )
+    if came.reset is not None and came.sealing is not None:
+        tx.execute(
+            "UPDATE contact SET their_reset_sealing = ? WHERE id = ?", (came.sealing, contact)
+        )
     if came.relays is not None:
         set_relays(tx, contact, came.relays)
     journal(tx, contact)
 
 
-def introduction(tx: Transaction, keys: Keys, kind: str, inbox: str, account: OlmAccount) -> Body:
-    """Everything a contact needs to reach one inbox of ours, with a fresh reset key.
+def introduction(
+    tx: Transaction, keys: Keys, kind: str, inbox: str, account: OlmAccount | None
+) -> Body:
+    """Everything a contact needs to reach one inbox of ours; with an account, a fresh reset key.
 
-    The account changes by this: the caller saves it.
+    The account changes by this: the caller saves it. A reset key is replaced only once it was
+    used: whoever comes back from an old backup knows no other, and Olm keeps just two. The sealing
+    key that goes with it stays as long, and a new one is told at once for everything else.
     """
     (sealing,) = tx.execute(
         "SELECT public FROM sealing WHERE inbox = ? ORDER BY created_at DESC, rowid DESC LIMIT 1",
         (inbox,),
     )[0]
-    return {
+    body: Body = {
         "type": kind,
         "name": own_name(tx),
         "inbox": inbox,
         "sealing": to_text(sealing),
-        "reset": to_text(account.new_fallback_key()),
         "relays": list(own_relays(tx)),
     }
+    if account is not None:
+        body["reset"] = to_text(account.new_fallback_key())
+        tx.execute("UPDATE sealing SET reset = 1 WHERE public = ?", (sealing,))
+        tx.execute(
+            "UPDATE sealing SET reset = 0 WHERE inbox = ? AND public NOT IN (SELECT public "
+            "FROM sealing WHERE inbox = ? AND reset ORDER BY created_at DESC, rowid DESC LIMIT ?)",
+            (inbox, inbox, RESET_KEYS),
+        )
+    return body
 
 
 def save_account(tx: Transaction, keys: Keys, inbox: str, account: OlmAccount) -> None:
@@ -114,16 +133,22 @@ def save_account(tx: Transaction, keys: Keys, inbox: str, account: OlmAccount) -
     )
 
 
-def tell_keys(tx: Transaction, keys: Keys, contact: str, kind: str, now_ms: int) -> None:
-    """Queue `keys` or `epoch` for a contact: our present name, relays, sealing and reset keys."""
+def tell_keys(
+    tx: Transaction, keys: Keys, contact: str, kind: str, now_ms: int, *, reset: bool
+) -> None:
+    """Queue `keys` or `epoch` for a contact: our present name, relays and sealing key.
+
+    With `reset` they get a new reset key, too.
+    """
     inbox, pickle = tx.execute(
         "SELECT i.public, i.account FROM contact c JOIN inbox i ON i.public = c.inbox "
         "WHERE c.id = ?",
         (contact,),
     )[0]
-    account = keys.crypto.load_account(pickle, keys.pickle_key)
+    account = keys.crypto.load_account(pickle, keys.pickle_key) if reset else None
     body = introduction(tx, keys, kind, inbox, account)
-    save_account(tx, keys, inbox, account)
+    if account is not None:
+        save_account(tx, keys, inbox, account)
     tx.execute(
         "DELETE FROM outbox WHERE contact = ? AND type = ? AND session IS NULL", (contact, kind)
     )

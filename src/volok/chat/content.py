@@ -35,6 +35,8 @@ MAX_TEXT = 64 * 1024
 MAX_RELAYS = 16
 MAX_FILES = 32
 MAX_CHUNKS = 512
+MAX_FILE = 128 * 1024 * 1024
+"""Bytes on relays of the largest file that is taken in; a message may have twice as much."""
 MAX_TIMER = 366 * 86_400
 MAX_THUMBNAIL = 8 * 1024
 
@@ -249,6 +251,8 @@ def _file(value: object) -> FileContent:
         if not isinstance(size, int) or isinstance(size, bool) or not 16 <= size <= 8 << 20:
             raise InvalidPayload("A chunk is wrong.")
         chunks.append(Chunk(_hexadecimal(pair[0], 64), size))
+    if sum(chunk.size for chunk in chunks) > MAX_FILE:
+        raise InvalidPayload("A file is too large.")
     kind = _string(value, "kind", 16)
     thumbnail = value.get("thumb")
     return FileContent(
@@ -267,13 +271,16 @@ def _file(value: object) -> FileContent:
 
 def _text(body: Body) -> Text:
     reply = body.get("reply")
+    files = tuple(_file(value) for value in _list(body, "files", MAX_FILES))
+    if sum(chunk.size for file in files for chunk in file.chunks) > 2 * MAX_FILE:
+        raise InvalidPayload("Its files are too large.")
     return Text(
         text=_string(body, "text", MAX_TEXT),
         counter=_integer(body, "n", 0, 1 << 53),
         reply=None if reply is None else _hexadecimal(reply, 32),
         timer=_integer(body, "timer", 0, MAX_TIMER, 0),
         once=body.get("once") is True,
-        files=tuple(_file(value) for value in _list(body, "files", MAX_FILES)),
+        files=files,
     )
 
 

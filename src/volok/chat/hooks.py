@@ -31,6 +31,9 @@ from volok.model.crypto import CryptoError
 from volok.store.vault import Transaction
 from volok.store.vault_deliveries import unqueue, want
 
+MAX_EARLY = 1000
+"""Reactions, edits and deletions kept for messages of a contact that have not come yet."""
+
 
 @dataclass(slots=True)
 class Effects:
@@ -152,6 +155,11 @@ def _about(hands: Hands, contact: str, about: About, payload: Payload) -> None:
     hands.tx.execute(
         "INSERT INTO early (contact, message, body, sent_ms) VALUES (?, ?, ?, ?)",
         (contact, about.to, encode_body(payload.body), payload.sent_at),
+    )
+    hands.tx.execute(
+        "DELETE FROM early WHERE contact = ? AND rowid <= "
+        "(SELECT max(rowid) FROM early WHERE contact = ?) - ?",
+        (contact, contact, MAX_EARLY),
     )
 
 

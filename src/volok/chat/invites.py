@@ -170,6 +170,7 @@ def meet(
         _key_changed(tx, keys, contact, first.identity, now_ms)
         return False
     take_up(tx, keys, settings, first, contact)
+    contacts.tell_keys(tx, keys, contact, "keys", now_ms, reset=True)
     return True
 
 
@@ -217,7 +218,7 @@ def _hello(
             now_ms,
         ),
     )
-    contacts.set_relays(tx, contact, came.relays or ())
+    contacts.learn(tx, contact, came)
     take_up(tx, keys, settings, first, contact)
     tx.execute("UPDATE session SET sends = 0 WHERE id = ?", (first.session.id,))
     start_session(tx, keys, settings, contact, account, first.identity, came.olm_key or b"")

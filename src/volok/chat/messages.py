@@ -194,14 +194,14 @@ def contact(tx: Transaction, identifier: str) -> Contact:
 
 def find(tx: Transaction, who: str) -> Contact:
     """A contact by id or by name (exact, else the same but for case). Raises ChatError."""
-    everybody = contacts(tx)
+    names = tx.execute("SELECT id, coalesce(given_name, name) FROM contact")
     for matches in (
-        [c for c in everybody if c.id == who],
-        [c for c in everybody if c.name == who],
-        [c for c in everybody if c.name.casefold() == who.casefold()],
+        [identifier for identifier, _ in names if identifier == who],
+        [identifier for identifier, name in names if name == who],
+        [identifier for identifier, name in names if name.casefold() == who.casefold()],
     ):
         if len(matches) == 1:
-            return matches[0]
+            return contact(tx, matches[0])
         if matches:
             raise ChatError("Several contacts have this name. Use the id that `contacts` shows.")
     raise ChatError("There is no contact of this name. `contacts` lists those you have.")

@@ -199,12 +199,17 @@ class Messenger:
     ) -> Message:
         """Write a message; it is durable on return. Raises ChatError."""
         kit = self._kit
-        await self._read(lambda tx: composing.check(tx, contact, text, files, kit.settings))
+        if files:
+            await self._read(lambda tx: composing.check(tx, contact, text, files, kit.settings))
         stored = [await store_file(kit.keys.crypto, kit.blobs, file) for file in files]
         draft = composing.Draft(contact, text, tuple(stored), reply_to, view_once)
         manifests = tuple(file_body(file) for file in stored)
-        identifier = await kit.change(partial(composing.write, draft=draft, manifests=manifests))
-        return await self.message(identifier)
+
+        def work(hands: Hands) -> Message:
+            composing.check(hands.tx, contact, text, files, kit.settings)
+            return messages.one(hands.tx, composing.write(hands, draft, manifests))
+
+        return await kit.change(work)
 
     async def react(self, message: str, emoji: str) -> None:
         """Set our reaction to a message; empty removes it."""

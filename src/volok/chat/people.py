@@ -80,9 +80,11 @@ def start_anew(hands: Hands) -> None:
     tx.execute("DELETE FROM delivery WHERE kind = 'event'")
     tx.execute("UPDATE outbox SET sealed = 0")
     tx.execute("UPDATE session SET sends = 0")
+    # They may have replaced their sealing key since; the one beside the reset key is kept for this.
+    tx.execute("UPDATE contact SET their_sealing = coalesce(their_reset_sealing, their_sealing)")
     for (contact,) in tx.execute("SELECT id FROM contact WHERE their_reset IS NOT NULL"):
         restart(hands, contact)
-        contacts.tell_keys(tx, hands.keys, contact, "epoch", hands.now_ms)
+        contacts.tell_keys(tx, hands.keys, contact, "epoch", hands.now_ms, reset=True)
         tx.execute(
             "UPDATE outbox SET number = (SELECT min(number) FROM outbox) - 1 "
             "WHERE contact = ? AND type = 'epoch' AND session IS NULL",
@@ -108,7 +110,7 @@ def set_name(hands: Hands, name: str) -> None:
 
 def _tell_everybody(hands: Hands) -> None:
     for (contact,) in hands.tx.execute("SELECT id FROM contact WHERE state = 'active'"):
-        contacts.tell_keys(hands.tx, hands.keys, contact, "keys", hands.now_ms)
+        contacts.tell_keys(hands.tx, hands.keys, contact, "keys", hands.now_ms, reset=False)
 
 
 def set_own_relays(hands: Hands, urls: Sequence[str]) -> None:

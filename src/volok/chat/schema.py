@@ -25,7 +25,8 @@ _CORE = (
         public BLOB PRIMARY KEY,
         secret BLOB NOT NULL,
         inbox TEXT NOT NULL,
-        created_at INTEGER NOT NULL
+        created_at INTEGER NOT NULL,
+        reset INTEGER NOT NULL DEFAULT 0
     ) STRICT""",
     "CREATE INDEX sealing_inbox ON sealing (inbox, created_at)",
     """CREATE TABLE invite (
@@ -55,6 +56,7 @@ _CORE = (
         their_inbox TEXT NOT NULL,
         their_sealing BLOB NOT NULL,
         their_reset BLOB,
+        their_reset_sealing BLOB,
         their_epoch BLOB,
         token BLOB,
         bucket INTEGER,

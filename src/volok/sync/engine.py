@@ -235,7 +235,7 @@ class Engine:
         for url, inboxes in self._scopes.items():
             if inboxes and self._facts[url].keys_per_connection == 1:
                 wanted.update({_Slot(url, key.public): (key,) for key in inboxes})
-            elif inboxes:
+            else:
                 wanted[_Slot(url)] = inboxes
         return wanted
 

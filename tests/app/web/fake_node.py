@@ -56,6 +56,7 @@ class FakeChat:
         self.log: dict[str, Message] = {}
         self.data: dict[str, bytes] = {}
         self.sent: list[Outgoing] = []
+        self.accepted: list[str] = []
         self.made: list[InviteView] = []
         self.changes: list[Change] = []
         self.own_name = "Mira"
@@ -325,9 +326,7 @@ class FakeChat:
         secret = base64.urlsafe_b64encode(hashlib.sha512(str(number).encode()).digest()[:48])
         now = int(NOW * 1000)
         link = f"volok:i#{secret.decode()}~wss://relay.example"
-        made = InviteView(
-            _id(f"invite {number}"), link, now, now + days * DAY, multiple, 0, False
-        )
+        made = InviteView(_id(f"invite {number}"), link, now, now + days * DAY, multiple, 0, False)
         self.made.insert(0, made)
         return made
 
@@ -345,6 +344,7 @@ class FakeChat:
     async def accept(self, link: str) -> Contact:
         if not link.startswith("volok:"):
             raise ChatError("This is not an invite. Ask your friend to send the whole link again.")
+        self.accepted.append(link)
         id = self.add_contact("Noor", ContactState.WAITING)
         await self._changed(id)
         return self.people[id]
@@ -398,7 +398,8 @@ class FakeNode:
             raise VaultLocked
         return self._chat
 
-    async def _set_state(self, state: NodeState) -> None:
+    async def become(self, state: NodeState) -> None:
+        """Take on another state."""
         self._state = state
         self._chat.locked = state != "open"
         await self._chat.wake()
@@ -414,19 +415,19 @@ class FakeNode:
             await self.add_relay(url)
         self._chat.own_name = name
         self.passphrase = passphrase
-        await self._set_state("open")
+        await self.become("open")
 
     async def unlock(self, passphrase: str | None) -> None:
         if passphrase != self.passphrase:
             raise WrongPassphrase
-        await self._set_state("open")
+        await self.become("open")
 
     async def lock(self) -> None:
         if self._state == "open":
-            await self._set_state("locked")
+            await self.become("locked")
 
     async def panic(self) -> None:
-        await self._set_state("destroyed")
+        await self.become("destroyed")
 
     async def change_passphrase(self, old: str | None, new: str | None) -> None:
         if old != self.passphrase:
@@ -459,7 +460,7 @@ class FakeNode:
     async def restore(self, path: Path, passphrase_or_code: str) -> None:
         if path.read_bytes() != b"backup":
             raise NodeError("This file is not a backup of Volok.")
-        await self._set_state("open")
+        await self.become("open")
 
     async def export_bundle(self, path: Path, contact_id: str | None) -> ExportReport:
         path.write_bytes(b"bundle")

@@ -7,7 +7,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -36,6 +36,11 @@ class Site:
     def link(self) -> str:
         """A one-time link."""
         return one_time_link(self.app)
+
+    def show(self, node: FakeNode) -> None:
+        """Serve another node from here on; a server and a browser serve many tests."""
+        self.node = node
+        self.app.state.web = replace(self.app.state.web, node=node)
 
 
 @asynccontextmanager

@@ -22,7 +22,9 @@ def landscape(width: int, height: int, form: str = "JPEG") -> bytes:
     """A drawn river under hills."""
     picture = Image.new("RGB", (width, height), "#f6d9a8")
     draw = ImageDraw.Draw(picture)
-    draw.ellipse((width * 0.6, height * 0.12, width * 0.75, height * 0.12 + width * 0.15), "#fff3d6")
+    draw.ellipse(
+        (width * 0.6, height * 0.12, width * 0.75, height * 0.12 + width * 0.15), "#fff3d6"
+    )
     for number, tone in enumerate(("#c98b6b", "#8f6a70", "#4f5d73")):
         base = height * (0.45 + 0.1 * number)
         points = [
@@ -96,7 +98,9 @@ def rich(node: FakeNode) -> str:
         "voice.wav", tone(4), kind=FileKind.VOICE, media_type="audio/wav", duration=4000
     )
     chat.put(anna, "", ago=80 * MINUTE, files=(voice,), expires_in=7 * DAY)
-    document = chat.add_file("Portage routes, summer 2026 – final version (2).pdf", b"%PDF-" * 90000)
+    document = chat.add_file(
+        "Portage routes, summer 2026 – final version (2).pdf", b"%PDF-" * 90000
+    )
     chat.put(anna, "", True, 60 * MINUTE, MessageState.READ, files=(document,))
     chat.put(anna, "", True, 55 * MINUTE, deleted=True)
     chat.put(anna, "Meet at the old mill at 9", True, 50 * MINUTE, edited=True, expires_in=7 * DAY)

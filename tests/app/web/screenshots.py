@@ -10,7 +10,8 @@ from pathlib import Path
 
 from playwright.async_api import async_playwright
 
-from .live import launch
+from .fake_node import FakeNode
+from .live import launch, serve
 from .tour import STOPS
 
 WIDTHS = {"phone": (390, 844), "desk": (1280, 800)}
@@ -19,28 +20,27 @@ WIDTHS = {"phone": (390, 844), "desk": (1280, 800)}
 async def main(folder: Path, part: str) -> None:
     """Visit every stop of the tour and save what it looks like."""
     folder.mkdir(parents=True, exist_ok=True)
-    async with async_playwright() as playwright:
-        browser = await launch(playwright)
-        for stop in STOPS:
-            if part not in stop.name:
-                continue
-            for width, (across, down) in WIDTHS.items():
-                for theme in stop.themes:
-                    context = await browser.new_context(
-                        viewport={"width": across, "height": down},
-                        color_scheme=theme,
-                        locale=stop.locale,
-                        reduced_motion="reduce",
-                        has_touch=width == "phone",
-                        is_mobile=width == "phone",
-                        permissions=["camera", "microphone"],
-                    )
-                    with tempfile.TemporaryDirectory() as scratch:
-                        async with stop.opened(context, Path(scratch)) as page:
-                            name = f"{stop.name}-{width}-{theme}.png"
-                            await page.screenshot(path=folder / name)
-                    await context.close()
-        await browser.close()
+    async with (
+        async_playwright() as playwright,
+        await launch(playwright) as browser,
+        serve(FakeNode(), Path(tempfile.mkdtemp())) as site,
+    ):
+        for width, (across, down) in WIDTHS.items():
+            context = await browser.new_context(
+                viewport={"width": across, "height": down},
+                reduced_motion="reduce",
+                has_touch=width == "phone",
+                is_mobile=width == "phone",
+                permissions=["camera", "microphone"],
+            )
+            page = await context.new_page()
+            for stop in STOPS:
+                if part in stop.name:
+                    await stop.visit(page, site)
+                    for theme in stop.themes:
+                        await page.emulate_media(color_scheme=theme)
+                        await page.screenshot(path=folder / f"{stop.name}-{width}-{theme}.png")
+            await context.close()
 
 
 if __name__ == "__main__":

@@ -6,19 +6,20 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import segno
 from PIL import Image
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 from volok.chat.views import ChatError, FileKind, MessageState
 
 from .fake_node import FakeNode
 from .live import Site, launch, serve
-from .scenes import landscape, rich, tone
+from .scenes import landscape, rich
+from .tour import STOPS, Stop, Theme
 
 ROOT = Path(__file__).parents[3]
 CAMERA_TEXT = "volok:i#seen-by-the-camera"
@@ -37,35 +38,45 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Br
         await browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    node = FakeNode(passphrase="words")
-    rich(node)
-    async with serve(node, tmp_path) as served:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with serve(FakeNode(), tmp_path_factory.mktemp("site")) as served:
         yield served
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(chromium: Browser, site: Site) -> AsyncIterator[Page]:
-    """A page in the fullest conversation; fails on anything that the CSP refuses."""
-    context = await chromium.new_context(
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def context(chromium: Browser, site: Site) -> AsyncIterator[BrowserContext]:
+    """A browser that came through the door."""
+    opened = await chromium.new_context(
         viewport={"width": 1280, "height": 800},
         locale="en-GB",
         reduced_motion="reduce",
         permissions=["camera", "microphone", "clipboard-read", "clipboard-write"],
     )
+    door = await opened.new_page()
+    await door.goto(site.link())
+    await door.close()
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(context: BrowserContext, site: Site) -> AsyncIterator[Page]:
+    """A page in the fullest conversation of a fresh node; fails on whatever the CSP refuses."""
+    node = FakeNode(passphrase="words")
+    rich(node)
+    site.show(node)
     opened = await context.new_page()
-    opened.set_default_timeout(5000)
+    opened.set_default_timeout(10_000)
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on(
         "console",
         lambda line: problems.append(line.text) if "Content Security" in line.text else None,
     )
-    await opened.goto(site.link())
     await opened.goto(f"{site.base}/c/{anna(site)}")
     yield opened
-    await context.close()
+    await opened.close()
     assert problems == []
 
 
@@ -254,7 +265,6 @@ async def test_voice_is_recorded_and_played(page: Page, site: Site) -> None:
     await expect(player.locator("input")).not_to_have_value("0")
     await player.locator("button").click()
     await expect(player.locator("button")).to_have_attribute("aria-label", "Play the voice message")
-    assert tone(0.1)[:4] == b"RIFF"
 
 
 async def test_older_messages_load_on_scrolling(page: Page, site: Site) -> None:
@@ -278,9 +288,8 @@ async def test_found_messages_are_shown_in_their_place(page: Page, site: Site) -
 async def test_camera_accepts_an_invite(page: Page, site: Site) -> None:
     await page.goto(f"{site.base}/accept")
     await page.locator("[data-scan]").click()
-    noor = site.node.chat
     await expect(page.locator("h1")).to_have_text("Noor")
-    assert any(one.name == "Noor" for one in noor.people.values())
+    assert site.node.chat.accepted == [CAMERA_TEXT]
 
 
 async def test_copying_an_invite(page: Page, site: Site) -> None:
@@ -302,38 +311,42 @@ async def test_when_the_node_stops_the_page_says_so_and_goes_on_later(
     await expect(page.locator("#text")).to_have_value("still here")
 
 
-async def test_axe_finds_nothing(chromium: Browser, tmp_path: Path) -> None:
-    """Every stop of the tour, at both widths and in both themes."""
-    from .tour import STOPS
-
+async def _axe(chromium: Browser, site: Site, stops: Iterable[tuple[Stop, int, Theme]]) -> None:
     axe = ROOT / "node_modules" / "axe-core" / "axe.min.js"
     assert axe.exists(), "run `python tools/vendor.py` first"
     script = axe.read_text()
+    context = await chromium.new_context(
+        reduced_motion="reduce", bypass_csp=True, permissions=["camera", "microphone"]
+    )
+    page = await context.new_page()
     found: list[str] = []
-    room = asyncio.Semaphore(3)
-
-    async def visit(number: int) -> None:
-        stop = STOPS[number]
-        async with room:
-            context = await chromium.new_context(
-                locale=stop.locale,
-                reduced_motion="reduce",
-                bypass_csp=True,
-                permissions=["camera", "microphone"],
-            )
-            async with stop.opened(context, tmp_path) as page:
-                await page.evaluate(script)
-                for width in (390, 1280):
-                    await page.set_viewport_size({"width": width, "height": 844})
-                    for theme in stop.themes:
-                        await page.emulate_media(color_scheme=theme)
-                        result = await page.evaluate("axe.run(document)")
-                        found.extend(
-                            f"{stop.name} {width} {theme}: {one['id']}: {one['help']}: "
-                            + json.dumps([node["target"] for node in one["nodes"]][:4])
-                            for one in result["violations"]
-                        )
-            await context.close()
-
-    await asyncio.gather(*(visit(number) for number in range(len(STOPS))))
+    for stop, width, theme in stops:
+        await page.set_viewport_size({"width": width, "height": 844})
+        await page.emulate_media(color_scheme=theme)
+        await stop.visit(page, site)
+        await page.evaluate(script)
+        result = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        found += [
+            f"{stop.name} {width} {theme}: {one['id']}: {one['help']}: "
+            + json.dumps([node["target"] for node in one["nodes"]][:4])
+            for one in result["violations"]
+        ]
+    await context.close()
     assert not found, "\n".join(found)
+
+
+SIGHTS: tuple[tuple[int, Theme], ...] = (
+    (390, "light"), (1280, "dark"), (390, "dark"), (1280, "light")
+)  # fmt: skip
+
+
+async def test_axe_finds_nothing(chromium: Browser, site: Site) -> None:
+    """Every second stop of the tour, at widths and in themes that take turns."""
+    await _axe(chromium, site, [(s, *SIGHTS[n % 4]) for n, s in enumerate(STOPS[::2])])
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+async def test_axe_finds_nothing_anywhere(chromium: Browser, site: Site) -> None:
+    """Every stop, both widths, both themes."""
+    await _axe(chromium, site, [(stop, *sight) for stop in STOPS for sight in SIGHTS])

@@ -185,6 +185,10 @@ async def test_what_breaks_is_answered_and_logged_without_its_text(
 
 
 def test_every_changing_route_is_post() -> None:
-    getters = {route.path for route in ROUTES if isinstance(route, Route) and route.methods == {"GET", "HEAD"}}
+    getters = {
+        route.path
+        for route in ROUTES
+        if isinstance(route, Route) and route.methods == {"GET", "HEAD"}
+    }
     changing = ("/lock", "/panic", "/awake", "seen", "react", "delete", "once", "revoke", "compare")
     assert not [path for path in getters if path.endswith(changing)]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import Page
 from volok.app.web.interface import NodeState, Preferences, RelayStatus
 from volok.chat.views import ChatError, Contact
 
 from .fake_node import FakeNode
-from .live import Site, serve
-from .scenes import rich
+from .live import Site
+from .scenes import landscape, rich
 
 Theme = Literal["light", "dark"]
 Act = Callable[[Page, Site], Awaitable[None]]
@@ -35,27 +33,25 @@ class Stop:
     act: Act = _nothing
     state: NodeState = "open"
     passphrase: str | None = "correct horse"
-    locale: str = "en-GB"
+    language: str = "en"
     themes: tuple[Theme, ...] = ("light", "dark")
     cookie: bool = True
 
-    @asynccontextmanager
-    async def opened(self, context: BrowserContext, folder: Path) -> AsyncIterator[Page]:
-        """The page in this state, in a browser."""
+    async def visit(self, page: Page, site: Site) -> None:
+        """Bring a page of this site into this state."""
         node = FakeNode(passphrase=self.passphrase)
         self.prepare(node)
         made = await node.chat.invite()
         ids = {one.name.split()[0].lower(): one.id for one in node.chat.people.values()}
         if self.state != "open":
-            await node._set_state(self.state)
-        async with serve(node, folder) as site:
-            page = await context.new_page()
-            if self.cookie:
-                await page.goto(site.link())
-            await page.goto(site.base + self.path.format(**ids, invite=made.id))
-            await self.act(page, site)
-            yield page
-            await page.close()
+            await node.become(self.state)
+        site.show(node)
+        await page.context.clear_cookies()
+        await page.set_extra_http_headers({"Accept-Language": self.language})
+        await page.goto(site.link() if self.cookie else site.base)
+        await page.evaluate("sessionStorage.clear()")
+        await page.goto(site.base + self.path.format(**ids, invite=made.id))
+        await self.act(page, site)
 
 
 def _empty(node: FakeNode) -> None:
@@ -105,8 +101,6 @@ async def _lightbox(page: Page, site: Site) -> None:
 
 
 async def _tray(page: Page, site: Site) -> None:
-    from .scenes import landscape
-
     await page.locator("#pick").set_input_files(
         [{"name": "hill.jpg", "mimeType": "image/jpeg", "buffer": landscape(800, 600)}]
     )
@@ -179,11 +173,6 @@ async def _differs(page: Page, site: Site) -> None:
     await page.locator(".problem[role=alert]").first.wait_for()
 
 
-async def _scan(page: Page, site: Site) -> None:
-    await page.locator("[data-scan]").click()
-    await page.locator(".viewfinder").wait_for()
-
-
 async def _details(page: Page, site: Site) -> None:
     for summary in await page.locator("summary").all():
         await summary.click()
@@ -203,10 +192,10 @@ STOPS = (
     Stop("home", "/"),
     Stop("home-offline", "/", _offline),
     Stop("home-connecting", "/", _connecting),
-    Stop("home-ru", "/", locale="ru-RU"),
+    Stop("home-ru", "/", language="ru"),
     Stop("talk", "/c/{anna}"),
     Stop("talk-older", "/c/{anna}", act=_older_top),
-    Stop("talk-ru", "/c/{anna}", locale="ru-RU"),
+    Stop("talk-ru", "/c/{anna}", language="ru"),
     Stop("talk-menu", "/c/{anna}", act=_menu),
     Stop("talk-reply", "/c/{anna}", act=_reply),
     Stop("talk-tray", "/c/{anna}", act=_tray),
@@ -229,12 +218,11 @@ STOPS = (
     Stop("invite", "/invites/{invite}"),
     Stop("accept", "/accept"),
     Stop("accept-refused", "/accept", act=_refused),
-    Stop("accept-scan", "/accept", act=_scan, themes=("light",)),
     Stop("search", "/search"),
     Stop("search-found", "/search", act=_search),
     Stop("search-nothing", "/search", act=_search_nothing),
     Stop("settings", "/settings", _notifying),
-    Stop("settings-ru", "/settings", locale="ru-RU"),
+    Stop("settings-ru", "/settings", language="ru"),
     Stop("settings-bare", "/settings", _empty, _details, passphrase=None),
     Stop("settings-bad-relay", "/settings", act=_bad_relay),
     Stop("settings-panic", "/settings", act=_ask),

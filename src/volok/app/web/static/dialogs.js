@@ -6,7 +6,8 @@ import { remove } from "./messages.js";
 const sheet = document.getElementById("sheet");
 const lightbox = document.getElementById("lightbox");
 
-document.body.addEventListener("htmx:afterSwap", (event) => {
+// When it has settled: only then its buttons do something.
+document.body.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target !== sheet) return;
   sheet.showModal();
   const opener = event.detail.requestConfig.elt.getBoundingClientRect();

@@ -35,7 +35,7 @@ async function refreshHead() {
   }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const bottom = document.querySelector(".bottom");
-  if (page.querySelector(".bottom")?.dataset.state !== bottom.dataset.state) location.reload();
+  if (page.querySelector(".bottom")?.dataset.hold !== bottom.dataset.hold) location.reload();
   document.querySelector(".bar").replaceWith(page.querySelector(".bar"));
 }
 

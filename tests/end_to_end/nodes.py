@@ -19,6 +19,7 @@ class Person:
         self.name = name
         self._home = folder / name
         self._clock = clock
+        self.background = True
         self.node = self._new_node()
 
     @classmethod
@@ -92,7 +93,7 @@ class Person:
         await self.until(all_there)
 
     def _new_node(self) -> Node:
-        return Node(self._home, background=True, now=self._clock)
+        return Node(self._home, background=self.background, now=self._clock)
 
 
 async def meet(inviter: Person, guest: Person) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
-
 from tests.end_to_end.processes import NodeProcess
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"

@@ -1,0 +1,138 @@
+"""`python -m bench [GROUP]... [--quick]`: measures, prints a table, writes bench/results.json.
+
+What is measured, and how, is told in bench/README.md. A quick run takes fewer messages and rounds,
+and leaves results.json as it is. Figures of groups that were not measured stay as they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench.messages import TEXT, bytes_up, latency, percentile, throughput
+from bench.startup import startup
+
+RESULTS = Path(__file__).with_name("results.json")
+RUNS = 5
+Figure = dict[str, Any]
+
+
+def figure(group: str, name: str, value: float, unit: str, compare: str = "") -> Figure:
+    """One line of the results."""
+    one: Figure = {"group": group, "name": name, "value": round(value, 3), "unit": unit}
+    if compare:
+        one["compare"] = compare
+    return {**one, "command": f"python -m bench {group}"}
+
+
+async def conversation(folder: Path, quick: bool) -> list[Figure]:
+    """Throughput beside the ceiling, latency, bytes, CPU."""
+    delays, light = await latency(folder / "latency", 50 if quick else 300, 5.0)
+    rounds = await throughput(folder / "throughput", 500 if quick else 2000, 2 if quick else RUNS, 2.0)
+    wire = await bytes_up(folder / "wire", 20 if quick else 100, 5.0)
+    ceiling = statistics.median(rounds.ceilings)
+    full = {name: statistics.median(values) for name, values in rounds.cpu.items()}
+    return [
+        figure(
+            "conversation",
+            "Sealed, delivered, decrypted and stored",
+            statistics.median(rounds.rates),
+            "messages/s",
+            f"ceiling {ceiling:,.0f}",
+        ),
+        figure(
+            "conversation",
+            "Share of the cryptography-only ceiling",
+            100 * rounds.share,
+            "%",
+            "goal: at least 25",
+        ),
+        figure(
+            "conversation",
+            "Delivery at 5 messages a second, median",
+            statistics.median(delays),
+            "ms",
+            "goal: under 20",
+        ),
+        figure(
+            "conversation",
+            "Delivery at 5 messages a second, 99th percentile",
+            percentile(delays, 0.99),
+            "ms",
+            "goal: under 100",
+        ),
+        figure(
+            "conversation", f"Bytes up for a text of {TEXT} bytes", wire["up"] / 1000, "KB up"
+        ),
+        *(
+            figure(
+                "conversation",
+                f"CPU per message, {name}",
+                cost,
+                "ms",
+                f"{light[name]:.1f} at 5 messages a second",
+            )
+            for name, cost in full.items()
+        ),
+    ]
+
+
+async def node(folder: Path, quick: bool) -> list[Figure]:
+    """Start and memory of one node."""
+    passed, memory = await startup(folder / "startup", 2 if quick else RUNS, 2 if quick else 10)
+    return [
+        figure("node", "`volok up` to a usable page", statistics.median(passed), "s", "goal: 2"),
+        *(
+            figure("node", f"Memory of an idle node, {name.upper()}", value, "MB", "goal: under 120")
+            for name, value in memory.items()
+        ),
+    ]
+
+
+GROUPS: dict[str, Callable[[Path, bool], Awaitable[list[Figure]]]] = {
+    "conversation": conversation,
+    "node": node,
+}
+
+
+def machine() -> str:
+    """Where this was measured, in a few words; no name of the machine."""
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores, {system}, Python {platform.python_version()}"
+
+
+async def main(groups: list[str], quick: bool) -> None:
+    """Measure these groups."""
+    figures: list[Figure] = []
+    for name in groups:
+        with tempfile.TemporaryDirectory(prefix="volok-bench-") as folder:
+            figures += await GROUPS[name](Path(folder), quick)
+    for one in figures:
+        print(f"{one['name']:50}{one['value']:>12,.2f} {one['unit']:11} {one.get('compare', '')}")
+    if quick:
+        return
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"figures": []}
+    kept = [one for one in before["figures"] if one["group"] not in groups]
+    results = {"machine": machine(), "figures": [*figures, *kept]}
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
+    parser.add_argument("--quick", action="store_true", help="fewer messages; writes nothing")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.groups) - set(GROUPS):
+        parser.error(f"There is no group {', '.join(unknown)}.")
+    uvloop.run(main(arguments.groups or list(GROUPS), arguments.quick))

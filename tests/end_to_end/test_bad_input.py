@@ -1,0 +1,244 @@
+"""What goes wrong around two people who talk: a sentence each, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.nodes import Person, meet
+from tests.sync.world import OurRelay
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+
+from volok.chat.views import ChatError, FileState, Message, Outgoing
+from volok.relay.settings import RelaySettings
+
+UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
+HOUR = 3600
+DAY = 24 * HOUR
+FILE = bytes(range(256)) * 300
+
+
+@pytest.fixture
+async def people(tmp_path: Path) -> AsyncIterator[Callable[..., object]]:
+    """Makes people, and ends their nodes."""
+    async with AsyncExitStack() as stack:
+
+        async def make(name: str, *relays: str, ahead: float = 0) -> Person:
+            person = await Person.with_relays(
+                tmp_path, name, *relays, clock=lambda: time.time() + ahead
+            )
+            stack.push_async_callback(person.leave)
+            return person
+
+        yield make
+
+
+async def becomes(person: Person, message: Message, state: str) -> Message:
+    """A message of ours, once it has come so far."""
+
+    async def so_far() -> bool:
+        return (await person.chat.message(message.id)).state.value == state
+
+    await person.until(so_far)
+    return await person.chat.message(message.id)
+
+
+# The disk
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    disk, folder = tmp_path / "disk", tmp_path / "folder"
+    disk.mkdir()
+    folder.mkdir()
+    mount = f"mount -t tmpfs -o size=6m volok {disk}"
+    if subprocess.run([*UNSHARE, "sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("This machine lets us mount nothing.")
+    script = "tests.end_to_end.full_disk_process"
+    command = f'{mount} && exec "{sys.executable}" -m {script} "{disk}" "{folder}"'
+    done = subprocess.run(
+        [*UNSHARE, "sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.splitlines()[-1:] == ["nothing lost"], done.stderr
+
+
+async def test_a_file_that_vanished_before_it_was_carried(
+    people: Callable[..., object], tmp_path: Path
+) -> None:
+    async with OurRelay(tmp_path / "relay").running() as url:
+        ana, bo = await people("Ana", url), await people("Bo", url)
+        await meet(ana, bo)
+        await ana.leave()
+        ana.background = False
+        await ana.come_back()
+        file = Outgoing("map.bin", "application/octet-stream", FILE)
+        sent = await ana.chat.send(await ana.to("Bo"), "the map", files=[file])
+        for blob in (tmp_path / "Ana" / "blobs").rglob("*"):
+            if blob.is_file():
+                blob.unlink()
+        await ana.node.sync_round(10)
+        await bo.until_there("Ana", "the map")
+        problem = (await ana.chat.message(sent.id)).problem or ""
+        assert "gone from this computer" in problem
+        assert "Send it again" in problem
+
+
+# Invites
+
+
+async def test_an_invite_that_has_expired(people: Callable[..., object]) -> None:
+    ana, late = await people("Ana"), await people("Late", ahead=8 * DAY)
+    invite = await ana.chat.invite(days=7)
+    data = await ana.chat.invite_file(invite.id)
+    with pytest.raises(ChatError, match=r"has expired\. Ask for a new one"):
+        await late.chat.accept_file(data)
+    assert await late.chat.contacts() == []
+
+
+async def test_an_invite_that_was_revoked(people: Callable[..., object], tmp_path: Path) -> None:
+    async with OurRelay(tmp_path / "relay").running() as url:
+        ana, bo = await people("Ana", url), await people("Bo")
+        invite = await ana.chat.invite()
+        await ana.node.sync_round(10)
+        await ana.chat.revoke(invite.id)
+        await ana.node.sync_round(10)
+        with pytest.raises(ChatError, match=r"revoked.* Ask for a new one"):
+            await bo.chat.accept(invite.link)
+        assert await bo.chat.contacts() == []
+
+
+async def test_an_invite_file_that_was_altered(people: Callable[..., object]) -> None:
+    ana, bo = await people("Ana"), await people("Bo")
+    data = await ana.chat.invite_file((await ana.chat.invite()).id)
+    middle = len(data) // 2
+    for broken in (data[:middle], data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]):
+        with pytest.raises(ChatError, match=r"^[A-Z].*\.$"):
+            await bo.chat.accept_file(broken)
+    assert await bo.chat.contacts() == []
+    await bo.chat.accept_file(data)
+
+
+# The clock
+
+
+@pytest.mark.parametrize("ahead", [5 * HOUR, -5 * HOUR])
+async def test_a_clock_that_is_hours_off(
+    people: Callable[..., object], tmp_path: Path, ahead: float
+) -> None:
+    async with OurRelay(tmp_path / "relay").running() as url:
+        ana = await people("Ana", url, ahead=ahead)
+        bo, cy = await people("Bo", url), await people("Cy", url)
+        await meet(ana, bo)
+        await meet(cy, ana)
+        spoken = []
+        for number in range(12):
+            for one, other in ((ana, bo), (bo, ana)):
+                spoken.append(f"{one.name} {number}")
+                await one.say(other.name, spoken[-1])
+                await other.until_there(one.name, *spoken)
+        assert await ana.texts("Bo") == spoken
+        file = Outgoing("map.bin", "application/octet-stream", FILE)
+        for one, other in ((ana, bo), (bo, ana)):
+            sent = await one.chat.send(await one.to(other.name), "a file", files=[file])
+            await other.until(lambda to=other, of=sent: _ready(to, of))
+            await other.chat.seen(await other.to(one.name))
+        await asyncio.gather(ana.until_states("Bo", "read"), bo.until_states("Ana", "read"))
+        facts = [relay.blossom for relay in (await ana.node.status()).relays]
+        assert facts == [True]
+
+
+async def _ready(person: Person, sent: Message) -> bool:
+    try:
+        (file,) = (await person.chat.message(sent.id)).files
+    except ChatError:
+        return False
+    return file.state is FileState.READY
+
+
+# Relays
+
+
+class Gate:
+    """A relay in front of ours that takes no message while it is shut."""
+
+    def __init__(self, behind: str) -> None:
+        self._behind = behind
+        self.refusal: str | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        async with serve(self._pass, "127.0.0.1", 0) as server:
+            yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _pass(self, client: ServerConnection) -> None:
+        async with connect(self._behind) as relay:
+
+            async def back() -> None:
+                async for frame in relay:
+                    await client.send(frame)
+
+            task = asyncio.create_task(back())
+            try:
+                async for frame in client:
+                    kind, *rest = json.loads(frame)
+                    if kind == "EVENT" and self.refusal is not None:
+                        await client.send(json.dumps(["OK", rest[0]["id"], False, self.refusal]))
+                    else:
+                        await relay.send(frame)
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_relay_that_refuses(people: Callable[..., object], tmp_path: Path) -> None:
+    ours = OurRelay(tmp_path / "relay")
+    async with ours.running() as behind:
+        gate = Gate(behind)
+        async with gate.running() as url:
+            ana, bo = await people("Ana", url), await people("Bo", url)
+            await meet(ana, bo)
+            gate.refusal = "blocked: you are not welcome here"
+            first = await becomes(ana, await ana.say("Bo", "first"), "failed")
+            assert first.problem is not None
+            assert "refuses this message" in first.problem
+            assert "add another relay" in first.problem
+            assert await ana.chat.waiting() == 1
+
+            # Both do what the sentence says.
+            gate.refusal = None
+            await bo.node.add_relay(behind)
+            await bo.until_there("Ana", "first")
+            second = await ana.say("Bo", "second")
+            await bo.until_there("Ana", "first", "second")
+            assert (await becomes(ana, first, "delivered")).problem is None
+            assert (await becomes(ana, second, "delivered")).problem is None
+
+
+async def test_a_relay_that_limits_size(people: Callable[..., object], tmp_path: Path) -> None:
+    tiny = OurRelay(tmp_path / "tiny")
+    large = OurRelay(tmp_path / "large")
+    async with large.running() as large_url:
+        async with tiny.running() as url:
+            ana, bo = await people("Ana", url), await people("Bo", url)
+            await meet(ana, bo)
+        tiny.settings = RelaySettings(max_content_length=2000)
+        async with tiny.running():
+            first = await becomes(ana, await ana.say("Bo", "first"), "failed")
+            assert first.problem is not None
+            assert "messages of this size" in first.problem
+            assert "add another relay" in first.problem
+            await ana.node.add_relay(large_url)
+            await bo.node.add_relay(large_url)
+            await bo.until_there("Ana", "first")
+            assert (await becomes(ana, first, "delivered")).problem is None
