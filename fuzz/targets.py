@@ -6,9 +6,21 @@ they are; anything that it raises is a bug. `run.py` feeds them, and a test repl
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
+from volok.chat.content import parse_content
+from volok.chat.invite_codec import (
+    InvalidInvite,
+    encode_bundle,
+    encode_file,
+    parse_bundle,
+    parse_file,
+    parse_link,
+)
+from volok.chat.payload import InvalidPayload, encode_payload, parse_payload
 from volok.model.envelope import InvalidEnvelope, encode_part, parse_part
 from volok.model.event import InvalidEvent, parse_event
 from volok.model.filenames import MAX_NAME, MAX_NAME_BYTES, safe_name
@@ -103,6 +115,29 @@ def part(data: bytes) -> None:
     assert parse_part(encode_part(parsed)) == parsed
 
 
+def payload(data: bytes) -> None:
+    """`parse_payload` and `parse_content`: what the inside of an Olm frame may hold."""
+    try:
+        parsed = parse_payload(data)
+        parse_content(parsed.body)
+    except InvalidPayload:
+        return
+    plain = replace(parsed, body={"type": "x"})  # a float may come as infinity, and not go back
+    assert parse_payload(encode_payload(plain)) == plain
+
+
+def invite(data: bytes) -> None:
+    """`parse_link`, `parse_bundle` and `parse_file`."""
+    with contextlib.suppress(InvalidInvite):
+        link = parse_link(data.decode("latin-1"))
+        assert (len(link.secret), len(link.hash)) == (16, 32)
+    with contextlib.suppress(InvalidInvite):
+        bundle = parse_bundle(data)
+        assert parse_bundle(encode_bundle(bundle)).inbox == bundle.inbox
+    with contextlib.suppress(InvalidInvite):
+        assert encode_file(parse_file(data)) == data
+
+
 TARGETS: dict[str, Target] = {
     "event": event,
     "filter": filter_,
@@ -112,6 +147,8 @@ TARGETS: dict[str, Target] = {
     "url": url,
     "file_name": file_name,
     "part": part,
+    "payload": payload,
+    "invite": invite,
 }
 
 

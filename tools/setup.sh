@@ -81,9 +81,11 @@ setup_javascript() {
 }
 
 setup_browser() {
-    local missing=()
+    local missing=() font
     command -v chromium >/dev/null || missing+=(chromium)
-    dpkg -s fonts-noto-core >/dev/null 2>&1 || missing+=(fonts-noto-core)
+    for font in fonts-noto-core fonts-noto-color-emoji; do
+        dpkg -s "$font" >/dev/null 2>&1 || missing+=("$font")
+    done
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 

@@ -468,3 +468,26 @@ def test_groups_behave_like_one_transaction_after_another(
 def test_an_unknown_path_is_an_error_of_the_contract(tmp_path: Path) -> None:
     with pytest.raises(VaultError):
         asyncio.run(SqliteVault.open(tmp_path / "missing" / "vault.db", KEY, SCHEMA))
+
+
+async def test_compacting_leaves_no_copy_of_what_was_deleted(path: Path) -> None:
+    vault = await SqliteVault.open(path, None, SCHEMA)
+    await vault.transact(lambda tx: [put(tx, f"{MARKER} {n:05d} {'x' * 90}") for n in range(4000)])
+    for part in range(10):
+        sql = f"DELETE FROM note WHERE id % 10 = {part} AND id != 7"
+        await vault.transact(lambda tx, sql=sql: tx.execute(sql))
+    large = path.stat().st_size
+    await vault.compact()
+    assert path.stat().st_size < large / 10
+    assert bytes_of(path.parent).count(MARKER.encode()) == 2  # the row and its index entry
+    assert len(await vault.read(texts)) == 1
+    await vault.transact(lambda tx: put(tx, "goes on"))
+    await vault.close()
+
+
+async def test_compacting_between_transactions(path: Path) -> None:
+    vault = await SqliteVault.open(path, KEY, SCHEMA)
+    works = [vault.transact(lambda tx, n=n: put(tx, f"text {n}")) for n in range(50)]
+    await asyncio.gather(*works, vault.compact(), vault.compact())
+    assert len(await vault.read(texts)) == 50
+    await vault.close()

@@ -305,11 +305,29 @@ def test_a_wrong_clock_is_allowed_for() -> None:
     talk.say("AUTH", "challenge")
     (early,) = sent(talk.say("CLOSED", "i1", "auth-required: show your key"))
     talk.ok(early[1]["id"], False, "invalid: created_at is off")
-    assert "clock" in talk.client.problem
-    talk.give(Described(ahead=7200))
-    talk.wait()
-    (again,) = sent(talk.say("CLOSED", "i1", "auth-required: show your key"))
+    assert talk.client.problem == ""
+    (again,) = sent(talk.give(Described(ahead=7200)))
     assert again[1]["created_at"] - early[1]["created_at"] >= 7200
+    (_,) = sent(talk.ok(again[1]["id"]))
+    assert talk.client.problem == ""
+
+
+def test_an_answer_given_before_the_clock_was_known() -> None:
+    talk = Dialogue(MINE)
+    talk.say("AUTH", "challenge")
+    (early,) = sent(talk.say("CLOSED", "i1", "auth-required: show your key"))
+    talk.give(Described(ahead=7200))
+    (again,) = sent(talk.ok(early[1]["id"], False, "invalid: created_at is off"))
+    assert again[1]["created_at"] - early[1]["created_at"] >= 7200
+
+
+def test_a_key_that_is_refused_although_the_clock_is_right() -> None:
+    talk = Dialogue(MINE)
+    talk.say("AUTH", "challenge")
+    (early,) = sent(talk.say("CLOSED", "i1", "auth-required: show your key"))
+    talk.ok(early[1]["id"], False, "restricted: members only")
+    talk.give(Described())
+    assert "clock" in talk.client.problem
 
 
 # Publishing
@@ -413,6 +431,7 @@ def test_a_key_that_a_relay_refuses_for_publishing() -> None:
     talk.offer(100)
     (auth,) = sent(talk.ok(item(0), False, "auth-required: who are you?"))
     assert sent(talk.ok(auth[1]["id"], False, "restricted: members only")) == []
+    talk.give(Described())
     assert talk.client.problem == "The relay takes messages only from keys that it knows."
 
 

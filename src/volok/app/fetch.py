@@ -19,6 +19,7 @@ from volok.model.event import Event, verify_event
 from volok.model.filters import Filter
 from volok.model.urls import InvalidUrl, normalise_relay_url
 from volok.paths.live import LivePath, PathError, Socket
+from volok.sync.describe import describe
 from volok.sync.messages import (
     Auth,
     AuthChallenge,
@@ -31,6 +32,7 @@ from volok.sync.messages import (
     Req,
     parse_relay_message,
 )
+from volok.sync.settings import SyncSettings
 
 SEALED = 1059
 _MOST_EVENTS = 20
@@ -91,40 +93,50 @@ class InviteFetcher:
         relay = normalise_relay_url(url)
         socket = await self._path.websocket(relay)
         try:
-            return await _dialogue(socket, relay, secret, self._signer, self._now)
+            return await self._dialogue(socket, relay, secret)
         finally:
             await socket.close()
 
-
-async def _dialogue(
-    socket: Socket, relay: str, secret: bytes, signer: Signer, now: Callable[[], float]
-) -> list[str]:
-    public = signer.public_key(secret).hex()
-    question = (Filter(kinds=frozenset({SEALED}), tags={"p": frozenset({public})}),)
-    await socket.send(Req("open", question).to_text())
-    contents: list[str] = []
-    asked_again = showing = ""
-    for _ in range(_MOST_FRAMES):
-        match _parse(await socket.receive()):
-            case AuthChallenge(challenge) if not showing:
-                proof = auth_event(signer, secret, relay, challenge, int(now()))
-                showing = proof.id
-                await socket.send(Auth(proof).to_text())
-            case Ok(event_id) if event_id == showing and not asked_again:
-                asked_again = "shown"
-                await socket.send(Req(asked_again, question).to_text())
-            case EventFor(_, event) if _belongs(event, public, signer):
-                contents.append(event.content)
-                if len(contents) >= _MOST_EVENTS:
+    async def _dialogue(self, socket: Socket, relay: str, secret: bytes) -> list[str]:
+        public = self._signer.public_key(secret).hex()
+        question = (Filter(kinds=frozenset({SEALED}), tags={"p": frozenset({public})}),)
+        await socket.send(Req("open", question).to_text())
+        contents: list[str] = []
+        given = asked_again = showing = ""
+        corrected = False
+        for _ in range(_MOST_FRAMES):
+            match _parse(await socket.receive()):
+                case AuthChallenge(challenge) if not showing:
+                    given = challenge
+                    showing = await self._show(socket, relay, secret, given, 0)
+                case Ok(event_id, False) if event_id == showing and not corrected:
+                    # Perhaps only our clock is wrong: ask for the relay's, and show the key again.
+                    corrected = True
+                    said = await describe(relay, self._path, self._now, SyncSettings())
+                    showing = await self._show(socket, relay, secret, given, said.ahead)
+                case Ok(event_id) if event_id == showing and not asked_again:
+                    asked_again = "shown"
+                    await socket.send(Req(asked_again, question).to_text())
+                case EventFor(_, event) if _belongs(event, public, self._signer):
+                    contents.append(event.content)
+                    if len(contents) >= _MOST_EVENTS:
+                        return contents
+                # Before our key is shown, an empty answer may only mean that it has to be.
+                case Eose(name) if contents or name == asked_again or not showing:
                     return contents
-            # Before our key is shown, an empty answer may only mean that it has to be.
-            case Eose(name) if contents or name == asked_again or not showing:
-                return contents
-            case Closed(name) if name == asked_again:
-                return contents
-            case _:
-                continue
-    return contents
+                case Closed(name) if name == asked_again:
+                    return contents
+                case _:
+                    continue
+        return contents
+
+    async def _show(
+        self, socket: Socket, relay: str, secret: bytes, challenge: str, ahead: int
+    ) -> str:
+        """Show our key; `ahead` is added to our clock. Returns the id of the event that does."""
+        proof = auth_event(self._signer, secret, relay, challenge, int(self._now()) + ahead)
+        await socket.send(Auth(proof).to_text())
+        return proof.id
 
 
 def _parse(text: str) -> RelayMessage | None:

@@ -119,12 +119,15 @@ def page(tx: Transaction, contact: str, before: int | None, limit: int) -> list[
     """The latest messages (older than the one whose order is `before`), oldest first."""
     query = f"SELECT {_COLUMNS} FROM message WHERE contact = ?"  # noqa: S608 (fixed names)
     parameters: list[str | int] = [contact]
-    if before is not None:
-        query += (
-            " AND (sort_ms, counter, number) < "
-            "(SELECT sort_ms, counter, number FROM message WHERE number = ?)"
-        )
-        parameters.append(before)
+    # The one with this number may be gone, or never have been in this conversation.
+    bound = before is not None and tx.execute(
+        "SELECT sort_ms, counter, number FROM message WHERE contact = ? AND number >= ? "
+        "ORDER BY number LIMIT 1",
+        (contact, before),
+    )
+    if bound:
+        query += " AND (sort_ms, counter, number) < (?, ?, ?)"
+        parameters += bound[0]
     query += " ORDER BY sort_ms DESC, counter DESC, number DESC LIMIT ?"
     rows = tx.execute(query, (*parameters, limit))
     return [_message(tx, row) for row in reversed(rows)]

@@ -33,7 +33,9 @@ class Blobs(Protocol):
     """
 
     async def put(
-        self, data: bytes | AsyncIterator[bytes], expected: str | None = None,
+        self,
+        data: bytes | AsyncIterator[bytes],
+        expected: str | None = None,
         limit: int | None = None,
     ) -> tuple[str, int]:
         """Store bytes and return (hash, size). Raises BlobMismatch when `expected` is another

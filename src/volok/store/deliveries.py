@@ -80,9 +80,7 @@ class RelayFacts:
 class Deliveries(Protocol):
     """The delivery log of one node."""
 
-    async def pending(
-        self, relay: str, limit: int, kind: ItemKind | None = None
-    ) -> list[Delivery]:
+    async def pending(self, relay: str, limit: int, kind: ItemKind | None = None) -> list[Delivery]:
         """What waits for this relay, oldest first; of one kind, or (None) of any.
 
         By kind, because blobs take long and must not hide the events queued behind them.

@@ -198,9 +198,7 @@ class SqliteLedger:
         for key, raw in self._run(_CURRENT, keys):
             self._current[unknown[key]] = event_of(raw)
 
-    def _run(
-        self, sql: str, *bindings: Any
-    ) -> list[tuple[Any, ...]]:
+    def _run(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, bindings).fetchall()
 
     def _write_rows(self) -> None:

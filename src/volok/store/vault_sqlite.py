@@ -7,7 +7,8 @@
    have deferred constraints, which SQLite checks at the commit.
 3. After a quiet moment the log is written back and cut to nothing, so that no file holds what was
    deleted. SQLite overwrites it in the main file (PRAGMA secure_delete); a full-text index needs
-   its own option 'secure-delete', which whoever creates the table sets.
+   its own option 'secure-delete', which whoever creates the table sets. Copies that rebalancing a
+   tree leaves in the gaps of pages, under the vault's own encryption, go with `compact`.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class _Job:
 
     run: Callable[[apsw.Connection], Any]
     future: asyncio.Future[Any]
+    alone: bool = False
+    """Whether it must run outside every transaction."""
     result: Any = None
     error: BaseException | None = None
 
@@ -123,6 +126,14 @@ class SqliteVault(Vault):
         """
         await self._submit(self._reads, lambda reader: _copy(reader, path))
 
+    async def compact(self) -> None:
+        """Write the whole file anew, so that nothing is left of what was deleted.
+
+        Takes time and free space in proportion to the vault. Raises VaultFull, VaultLocked,
+        VaultError; then everything is as it was.
+        """
+        await self._submit(self._writes, _rewrite, alone=True)
+
     async def flush(self) -> None:
         """Return at once: what `transact` returned for is durable. Raises VaultLocked."""
         if self._closed:
@@ -138,11 +149,13 @@ class SqliteVault(Vault):
         await asyncio.to_thread(self._reading.join)
         await asyncio.to_thread(self._writing.join)
 
-    async def _submit(self, queue: _Queue, run: Callable[[apsw.Connection], T]) -> T:
+    async def _submit(
+        self, queue: _Queue, run: Callable[[apsw.Connection], T], *, alone: bool = False
+    ) -> T:
         if self._closed:
             raise VaultLocked
         future: asyncio.Future[T] = self._loop.create_future()
-        queue.put(_Job(run, future))
+        queue.put(_Job(run, future, alone))
         return await future
 
     def _write_loop(self, connection: apsw.Connection) -> None:
@@ -156,7 +169,10 @@ class SqliteVault(Vault):
                 continue
             group, open_ = self._gather(first)
             if group:
-                _commit(connection, group)
+                _commit(connection, [job for job in group if not job.alone])
+                for job in group:
+                    if job.alone:
+                        _attempt(connection, job)
                 self._settle(group)
                 uncut += 1
             if uncut >= self._settings.commits_between_cuts and cut_log(connection):
@@ -243,6 +259,12 @@ def _look(connection: apsw.Connection, work: Callable[[Transaction], T]) -> T:
             return work(SqliteTransaction(connection))
         finally:
             abandon(connection)
+
+
+def _rewrite(connection: apsw.Connection) -> None:
+    with sqlite_errors():
+        connection.execute("VACUUM").fetchall()
+    cut_log(connection)
 
 
 def _copy(connection: apsw.Connection, path: Path) -> None:

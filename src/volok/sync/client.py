@@ -102,7 +102,7 @@ class Client:
         """What stands in the way, in a sentence for the person; "" for nothing."""
         if self._flooded:
             return "The relay sends things that make no sense."
-        if self._publisher.needs_auth and not self._keyring.waiting:
+        if self._publisher.needs_auth and not self._keyring.pending:
             return "The relay takes messages only from keys that it knows."
         return self._reader.problem or self._publisher.problem
 
@@ -182,11 +182,10 @@ class Client:
             self._publisher.limit(said.max_content)
         if said.subscriptions is not None:
             self._reader.limit(said.subscriptions)
-        if said.ahead == self._keyring.ahead:
-            return []
-        # What was refused may have been refused for a date that was wrong to the relay.
+        if said.ahead != (self._keyring.ahead or 0):
+            # What was refused may have been refused for a date that was wrong to the relay.
+            self._keyring.refused.clear()
         self._keyring.ahead = said.ahead
-        self._keyring.refused.clear()
         return self._keys_judged(now)
 
     def _keys_judged(self, now: Moment) -> list[Output]:

@@ -111,9 +111,9 @@ class Conversation:
             async with asyncio.TaskGroup() as tasks:
                 await self._set_inboxes()
                 self._tell(Connected())
-                helpers = [self._read(), self._take(), self._follow_inboxes()]
+                helpers = [self._read(), self._take(), self._follow_inboxes(), self._describe()]
                 if self._clerk:
-                    helpers += [self._clerk.run(), self._describe()]
+                    helpers.append(self._clerk.run())
                 running = [tasks.create_task(helper) for helper in helpers]
                 pause = await self._turn()
                 await self._to_take.join()
@@ -223,14 +223,14 @@ class Conversation:
             self._note()
 
     async def _describe(self) -> None:
-        said = await describe(self._url, self._around)
-        if said is not None:
-            self._tell(said)
-            if said.max_content is not None:
-                # What experience has shown to be too long stays too long.
-                known = (await self._around.deliveries.facts(self._url)).max_content
-                longest = min(said.max_content, known or said.max_content)
-                await self._learn(RelayFacts(self._url, max_content=longest))
+        around = self._around
+        said = await describe(self._url, around.path, around.now, around.settings)
+        self._tell(said)
+        if said.max_content is not None:
+            # What experience has shown to be too long stays too long.
+            known = (await self._around.deliveries.facts(self._url)).max_content
+            longest = min(said.max_content, known or said.max_content)
+            await self._learn(RelayFacts(self._url, max_content=longest))
 
     async def _learn(self, facts: RelayFacts) -> None:
         await self._around.deliveries.set_facts(facts)

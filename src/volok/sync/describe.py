@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from volok.paths.live import PathError, Response
+from volok.paths.live import LivePath, PathError, Response
 from volok.sync.dialogue import Described
 from volok.sync.nip11 import parse_document
-from volok.sync.surroundings import Surroundings
+from volok.sync.settings import SyncSettings
 
 _SKEW = 60
 """Seconds by which clocks may differ without being called different; NIP-42 allows 600."""
 
 
-async def describe(url: str, around: Surroundings) -> Described | None:
-    """Fetch and read the document of the relay at `url`; None when it gives no answer."""
+async def describe(
+    url: str, path: LivePath, now: Callable[[], float], settings: SyncSettings
+) -> Described:
+    """Fetch and read the document of the relay at `url`; without an answer nothing is known.
+
+    `now` gives Unix seconds.
+    """
     try:
         async with (
-            asyncio.timeout(around.settings.answer_timeout),
-            around.path.request(
+            asyncio.timeout(settings.answer_timeout),
+            path.request(
                 "GET", url.replace("ws", "http", 1), {"accept": "application/nostr+json"}
             ) as response,
         ):
-            data = await _bounded(response, around.settings.document_size)
-            date = response.headers.get("date", "")
-            return parse_document(data, _ahead(date, around.now()))
+            data = await _bounded(response, settings.document_size)
+            return parse_document(data, _ahead(response.headers.get("date", ""), now()))
     except (PathError, TimeoutError):
-        return None
+        return Described()
 
 
 async def _bounded(response: Response, limit: int) -> bytes:

@@ -94,7 +94,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The relay's NIP-11 document was read."""
+    """The relay was asked for its NIP-11 document; what it does not say stays unknown."""
 
     max_content: int | None = None
     subscriptions: int | None = None

@@ -19,6 +19,7 @@ MAX_CHALLENGE = 1024
 class _Asked:
     public: str
     challenge: str
+    ahead: int
     deadline: float
 
 
@@ -31,8 +32,9 @@ class Keyring:
         self._timeout = timeout
         self._asked: dict[str, _Asked] = {}
         self.challenge: str | None = None
-        self.ahead = 0
-        """Seconds to add to our clock so that the relay finds our answers fresh."""
+        self.ahead: int | None = None
+        """Seconds to add to our clock so that the relay finds our answers fresh; None: not asked
+        yet."""
         self.held: set[str] = set()
         """Public keys that the relay accepted."""
         self.refused: set[str] = set()
@@ -42,6 +44,11 @@ class Keyring:
     def waiting(self) -> bool:
         """Whether an answer is still to come."""
         return bool(self._asked)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is too early to say that the relay takes none of our keys."""
+        return self.waiting or self.ahead is None
 
     @property
     def deadline(self) -> float | None:
@@ -60,15 +67,17 @@ class Keyring:
         for key in keys:
             if self.challenge is None or key.public in busy:
                 continue
+            ahead = self.ahead or 0
             try:
                 event = auth_event(
-                    self._signer, key.secret, self._relay, self.challenge, now.unix + self.ahead
+                    self._signer, key.secret, self._relay, self.challenge, now.unix + ahead
                 )
             except InvalidEvent:
                 # A challenge that cannot be written into an event is no challenge.
                 self.challenge = None
                 break
-            self._asked[event.id] = _Asked(key.public, self.challenge, now.timer + self._timeout)
+            deadline = now.timer + self._timeout
+            self._asked[event.id] = _Asked(key.public, self.challenge, ahead, deadline)
             frames.append(Send(Auth(event).to_text()))
         return frames
 
@@ -79,9 +88,9 @@ class Keyring:
             return False
         if accepted:
             self.held.add(asked.public)
-        elif asked.challenge == self.challenge:
+        elif (asked.challenge, asked.ahead) == (self.challenge, self.ahead or 0):
             self.refused.add(asked.public)
-        # Otherwise a newer challenge made this answer void: the key may be shown again.
+        # Otherwise a newer challenge or a better clock made this answer void: it is given again.
         return True
 
     def expire(self, now: Moment) -> None:

@@ -297,6 +297,8 @@ class Reader:
             return self._ask(group, now)
         if self._keyring.held:
             return self._one_key()
+        if self._keyring.pending:
+            return []
         self.problem = (
             "The relay refuses the key of our inbox. Is the clock of this computer right?"
         )

@@ -6,11 +6,21 @@ import { remove } from "./messages.js";
 const sheet = document.getElementById("sheet");
 const lightbox = document.getElementById("lightbox");
 
+let anchor = null;
+
 // When it has settled: only then its buttons do something.
 document.body.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target !== sheet) return;
+  anchor = event.detail.requestConfig.elt;
   sheet.showModal();
-  const opener = event.detail.requestConfig.elt.getBoundingClientRect();
+  standBy(anchor);
+});
+
+window.addEventListener("resize", () => { if (sheet?.open) standBy(anchor); });
+
+// At the bottom of a narrow window, beside what opened it in a wide one.
+function standBy(element) {
+  const opener = element.getBoundingClientRect();
   const wide = matchMedia("(min-width: 800px)").matches;
   const place = (value) => { sheet.style.insetBlockStart = value; };
   sheet.style.marginBlockStart = wide ? "0" : "auto";
@@ -21,7 +31,7 @@ document.body.addEventListener("htmx:afterSettle", (event) => {
   place(`${Math.max(12, top)}px`);
   sheet.style.margin = "0";
   sheet.style.left = `${Math.max(12, left)}px`;
-});
+}
 
 document.body.addEventListener("htmx:afterRequest", (event) => {
   const gone = event.detail.elt.dataset?.gone;
