@@ -38,7 +38,9 @@ def figure(group: str, name: str, value: float, unit: str, compare: str = "") ->
 async def conversation(folder: Path, quick: bool) -> list[Figure]:
     """Throughput beside the ceiling, latency, bytes, CPU."""
     delays, light = await latency(folder / "latency", 50 if quick else 300, 5.0)
-    rounds = await throughput(folder / "throughput", 500 if quick else 2000, 2 if quick else RUNS, 2.0)
+    rounds = await throughput(
+        folder / "throughput", 500 if quick else 2000, 2 if quick else RUNS, 2.0
+    )
     wire = await bytes_up(folder / "wire", 20 if quick else 100, 5.0)
     ceiling = statistics.median(rounds.ceilings)
     full = {name: statistics.median(values) for name, values in rounds.cpu.items()}
@@ -71,16 +73,14 @@ async def conversation(folder: Path, quick: bool) -> list[Figure]:
             "ms",
             "goal: under 100",
         ),
-        figure(
-            "conversation", f"Bytes up for a text of {TEXT} bytes", wire["up"] / 1000, "KB up"
-        ),
+        figure("conversation", f"Bytes up for a text of {TEXT} bytes", wire["up"] / 1000, "KB up"),
         *(
             figure(
                 "conversation",
                 f"CPU per message, {name}",
                 cost,
                 "ms",
-                f"{light[name]:.1f} at 5 messages a second",
+                f"{light[name]:.1f} at 5 messages a second" if name in light else "",
             )
             for name, cost in full.items()
         ),
@@ -93,7 +93,9 @@ async def node(folder: Path, quick: bool) -> list[Figure]:
     return [
         figure("node", "`volok up` to a usable page", statistics.median(passed), "s", "goal: 2"),
         *(
-            figure("node", f"Memory of an idle node, {name.upper()}", value, "MB", "goal: under 120")
+            figure(
+                "node", f"Memory of an idle node, {name.upper()}", value, "MB", "goal: under 120"
+            )
             for name, value in memory.items()
         ),
     ]

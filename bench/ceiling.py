@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import statistics
 import sys
 import time
 
@@ -24,15 +25,18 @@ FRAME_HEAD = 113 + 140
 """Bytes that the payload's header, its JSON and the content id put around a text."""
 
 
-async def messages_per_second(crypto: Crypto, text: int, seconds: float) -> float:
-    """Do the cryptography of as many messages as fit into `seconds`; `text` is in bytes."""
+async def one_process(crypto: Crypto, text: int, seconds: float) -> tuple[float, float]:
+    """Do the cryptography of as many messages as fit into `seconds`; `text` is in bytes.
+
+    Returns messages per second, and milliseconds of CPU per message.
+    """
     sealing = crypto.sealing_key()
     alice, bob = crypto.new_account(), crypto.new_account()
     sender = alice.outbound(bob.identity_key, bob.new_one_time_key())
     receiver, _ = bob.inbound(alice.identity_key, sender.encrypt(b"first"))
     sender.decrypt(receiver.encrypt(b"answer"))
     plaintext, count = bytes(FRAME_HEAD + text), 0
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     while (passed := time.perf_counter() - start) < seconds:
         for _ in range(20):
             frame = sender.encrypt(plaintext)
@@ -44,11 +48,12 @@ async def messages_per_second(crypto: Crypto, text: int, seconds: float) -> floa
             opened = await crypto.open(sealing.secret, INFO, sealed)
             receiver.decrypt(opened[: len(frame)])
             count += 1
-    return count / passed
+    return count / passed, (time.process_time() - cpu) * 1000 / count
 
 
-async def ceiling(text: int, seconds: float) -> float:
-    """Messages per second of as many processes as there are cores, all together."""
+async def ceiling(text: int, seconds: float) -> tuple[float, float]:
+    """Messages per second of as many processes as there are cores, all together, and the
+    milliseconds of CPU that each message took."""
     cores = len(os.sched_getaffinity(0))
     workers = [
         await asyncio.create_subprocess_exec(
@@ -63,10 +68,11 @@ async def ceiling(text: int, seconds: float) -> float:
         assert worker.stdout is not None
         assert await worker.stdout.readline() == b"ready\n"
     answers = await asyncio.gather(*(worker.communicate(b"go\n") for worker in workers))
-    return sum(float(printed) for printed, _ in answers)
+    rates, costs = zip(*(map(float, printed.split()) for printed, _ in answers), strict=True)
+    return sum(rates), statistics.mean(costs)
 
 
 if __name__ == "__main__":
     print("ready", flush=True)
     sys.stdin.readline()
-    print(asyncio.run(messages_per_second(NativeCrypto(), int(sys.argv[1]), float(sys.argv[2]))))
+    print(*asyncio.run(one_process(NativeCrypto(), int(sys.argv[1]), float(sys.argv[2]))))

@@ -26,13 +26,12 @@ PAUSE = 0.1
 """Seconds that people think at most before they answer."""
 
 
-async def measure(seeds: Sequence[int] = (1, 2, 3)) -> dict[str, Any]:
-    """All figures: one run for each seed, shares averaged, the lowest p."""
+async def measure(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """All figures: one run in `folder` for each seed, shares averaged, the lowest p."""
     disks, forevers, logs = [], [], []
     for seed in seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            evidence = await four_people(Path(folder), MESSAGES, seed, PAUSE)
-            disk = await asyncio.to_thread(read_disk, evidence.folder)
+        evidence = await four_people(folder / str(seed), MESSAGES, seed, PAUSE)
+        disk = await asyncio.to_thread(read_disk, evidence.folder)
         disks.append(judge(traces(*disk), evidence.owners, seed))
         events = [event for _, event in published(evidence.log.frames)]
         forevers.append(judge(traces(kept(events), {}), evidence.owners, seed))
@@ -60,6 +59,11 @@ def _summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
+async def main(seeds: Sequence[int]) -> None:
+    """Measure in a folder that is removed afterwards, and print."""
+    with tempfile.TemporaryDirectory(prefix="volok-bench-") as folder:
+        print(json.dumps(await measure(Path(folder), seeds)))
+
+
 if __name__ == "__main__":
-    chosen = [int(seed) for seed in sys.argv[1:]] or [1, 2, 3]
-    print(json.dumps(asyncio.run(measure(chosen))))
+    asyncio.run(main([int(seed) for seed in sys.argv[1:]] or [1, 2, 3]))

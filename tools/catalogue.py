@@ -1,6 +1,6 @@
 """Bring the message catalogues up to date with the templates and sources of the web app.
 
-Run it after texts change: `python tools/catalogue.py`, then translate what is empty in the .po files.
+Run it after texts change: `python tools/catalogue.py`; then translate what is empty in the files.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ class Stalls(PlainRelay):
 class Floods(PlainRelay):
     """Sends as fast as it is read: junk with true signatures, then some of it for ever."""
 
-    DISTINCT = 1500
+    DISTINCT = 1000
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.adversary.evil import (
 from tests.adversary.world import Person, person, running_relay
 
 from volok.chat.views import MessageState
+from volok.model.filters import Filter
 
 TEXTS = 12
 RESPONSE = 2.0
@@ -99,14 +101,21 @@ def memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def test_a_flood_neither_stalls_the_node_nor_fills_its_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waves", [5, pytest.param(50, marks=pytest.mark.full)])
+async def test_a_flood_neither_stalls_the_node_nor_fills_its_memory(
+    tmp_path: Path, waves: int
+) -> None:
     evil = Floods()
     async with two_people(tmp_path, evil) as (ann, bob):
         await converse(ann, bob)
         await evil.flooded(2 * WAVE)  # caches are full now
         before = memory()
-        for number in range(5):
+        for number in range(waves):
             await respond(ann, bob, number)
             await evil.flooded(WAVE)
         assert memory() - before < 2 * WAVE
+        for one in (ann, bob):
+            envelopes = Filter(kinds=frozenset({1059}))
+            assert await one.parts.store.count([envelopes], int(time.time())) < Floods.DISTINCT / 2
+            assert one.parts.store.head > Floods.DISTINCT
         assert ann.failures == bob.failures == Counter()

@@ -7,8 +7,8 @@ import io
 import json
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +43,6 @@ class Witness:
 
     name: str
     found: list[str] = field(default_factory=list)
-    looks: int = 0
 
     async def look(self, page: Page, stage: str) -> None:
         """Examine the page as it is now. What is found is kept for the end of the story."""
@@ -52,7 +51,6 @@ class Witness:
             await page.set_viewport_size({"width": across, "height": down})
             result = await page.evaluate("axe.run(document)")
             assert result["passes"], "axe looked at nothing"
-            self.looks += 1
             self.found += [
                 f"{self.name} {stage} {width}: {one['id']}: {one['help']}: "
                 + json.dumps([node["target"] for node in one["nodes"]][:4])
@@ -78,12 +76,30 @@ class Person:
     """Errors of scripts and refusals of the CSP, in any of their pages."""
 
     @classmethod
-    async def arrives(cls, browser: Browser, folder: Path, name: str, passphrase: str) -> Person:
-        """Start Volok in a folder that is not there yet, and open the link that it prints."""
+    @asynccontextmanager
+    async def arrives(
+        cls, browser: Browser, folder: Path, name: str, passphrase: str
+    ) -> AsyncIterator[Person]:
+        """Start Volok in a folder that is not there yet, and open the link that it prints; at the
+        end, close the pages and end the node."""
         home = folder / name
         arguments = ("--home", str(home), "up", "--no-browser", "--port", "0", "--json")
         node = NodeProcess(arguments, name=name, home=home)
-        link = json.loads(await node.start())["url"]
+        try:
+            link = json.loads(await node.start())["url"]
+            person = await cls._sits_down(browser, node, passphrase)
+            await person.page.goto(link)
+            try:
+                yield person
+            except BaseException:
+                await person.page.screenshot(path=f"/tmp/h12fail-{name}.png")
+                raise
+            await person.context.close()
+        finally:
+            await node.stop()
+
+    @classmethod
+    async def _sits_down(cls, browser: Browser, node: NodeProcess, passphrase: str) -> Person:
         across, down = WIDTHS["desk"]
         context = await browser.new_context(
             viewport={"width": across, "height": down},
@@ -99,21 +115,15 @@ class Person:
             lambda line: problems.append(line.text) if "Content Security" in line.text else None,
         )
         page = await context.new_page()
-        await page.goto(link)
-        return cls(name, passphrase, node, context, page, Witness(name), problems)
+        return cls(node.name, passphrase, node, context, page, Witness(node.name), problems)
 
     async def restarts(self) -> str:
-        """End the node as a computer that is switched off does; returns the link of the next one."""
+        """End the node with SIGTERM and start it anew; returns the new link."""
         process = self.node.process
         assert process is not None
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
         return str(json.loads(await self.node.start())["url"])
-
-    async def leaves(self) -> None:
-        """Close the browser's pages and end the node."""
-        await self.context.close()
-        await self.node.stop()
 
     async def look(self, stage: str) -> None:
         """See `Witness.look`."""

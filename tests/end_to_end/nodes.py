@@ -81,8 +81,7 @@ class Person:
         try:
             await self.until(there)
         except TimeoutError:
-            assert await self.texts(who) == list(texts)
-            raise
+            raise AssertionError(f"{self.name} has {await self.texts(who)}") from None
 
     async def until_states(self, who: str, state: str) -> None:
         """Return when all of our own messages to a contact are in a state."""

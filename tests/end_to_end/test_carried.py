@@ -171,7 +171,7 @@ def test_damage_and_repetition_lose_and_double_nothing(
     again = bo.ok("import", first, "--json").one
     assert (again["events"], again["blobs"]) == (0, 0)
 
-    # Without a receipt everything goes into the next bundle once more, and an old one may come late.
+    # Without a receipt everything goes into the next bundle again, and an old one may come late.
     ana.ok("send", "Bo", "second")
     ana.ok("export", second)
     bo.ok("import", second)

@@ -313,7 +313,7 @@ def test_a_wrong_clock_is_allowed_for() -> None:
 
 
 def test_an_answer_given_before_the_clock_was_known() -> None:
-    talk = Dialogue(MINE)
+    talk = Dialogue(ANN)
     talk.say("AUTH", "challenge")
     (early,) = sent(talk.say("CLOSED", "i1", "auth-required: show your key"))
     talk.give(Described(ahead=7200))
@@ -322,7 +322,7 @@ def test_an_answer_given_before_the_clock_was_known() -> None:
 
 
 def test_a_key_that_is_refused_although_the_clock_is_right() -> None:
-    talk = Dialogue(MINE)
+    talk = Dialogue(ANN)
     talk.say("AUTH", "challenge")
     (early,) = sent(talk.say("CLOSED", "i1", "auth-required: show your key"))
     talk.ok(early[1]["id"], False, "restricted: members only")

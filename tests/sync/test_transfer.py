@@ -177,10 +177,24 @@ async def download(node: Node, *servers: Server, size: int = len(DATA)) -> None:
     ],
 )
 async def test_a_server_without_the_true_bytes(make_node: Any, answer: tuple[int, bytes]) -> None:
-    node, server = make_node(), Server({"GET": [answer]})
+    node, server = make_node(absence_limit=0.0), Server({"GET": [answer]})
     await download(node, server)
     assert node.deliveries.wants == {NAME: (len(DATA), [])}
     assert await node.blobs.names() == []
+
+
+async def test_what_is_still_on_its_way_to_the_server_is_asked_for_again(make_node: Any) -> None:
+    node, server = make_node(), Server({"GET": [(404, b""), (404, b""), (200, DATA)]})
+    await download(node, server)
+    assert await node.blobs.get(NAME) == DATA
+    assert server.methods.count("GET") >= 3
+
+
+async def test_what_never_comes_is_left_alone(make_node: Any) -> None:
+    node, server = make_node(absence_limit=0.1), Server({"GET": [(404, b"")]})
+    await download(node, server)
+    assert node.deliveries.wants == {NAME: (len(DATA), [])}
+    assert server.methods.count("GET") > 1
 
 
 async def test_another_server_has_it(make_node: Any) -> None:

@@ -20,6 +20,7 @@ class Duties:
         self._pulse = pulse
         self._now = now
         self._sweep_every = settings.sweep_every
+        self._compact_every = settings.compact_every
         self._services = Services(settings.restart_first, settings.restart_most)
 
     def start(self) -> None:
@@ -31,6 +32,7 @@ class Duties:
             "changes": self._changes,
             "relays": self._relays,
             "sweep": self._sweep,
+            "compact": self._compact,
         }
         for name, work in works.items():
             self._services.start(name, work)
@@ -63,3 +65,8 @@ class Duties:
         while True:
             await self._parts.store.expire(int(self._now()))
             await asyncio.sleep(self._sweep_every)
+
+    async def _compact(self) -> None:
+        while True:
+            await asyncio.sleep(self._compact_every)
+            await self._parts.vault.compact()

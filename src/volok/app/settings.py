@@ -26,6 +26,9 @@ class NodeSettings:
     """Seconds that one full round in both directions (`volok sync`) may take."""
     sweep_every: float = 600.0
     """Seconds between two sweeps that erase what has expired."""
+    compact_every: float = 6 * 3600.0
+    """Seconds between two rewritings of the vault, after which nothing is left of what was
+    deleted."""
     restart_first: float = 0.2
     """Seconds before a background task that failed is started again; doubled each time."""
     restart_most: float = 60.0

@@ -12,7 +12,7 @@ from volok.chat.hooks import Hands
 from volok.chat.marks import takes_blobs
 from volok.chat.messages import file_views
 from volok.chat.payload import Body
-from volok.chat.records import journal, notice, put_out
+from volok.chat.records import journal, last_place, notice, put_out
 from volok.chat.settings import ChatSettings
 from volok.chat.views import ChatError, ContactState, FileView, MessageState, Outgoing
 from volok.store.deliveries import ItemKind
@@ -46,6 +46,8 @@ def check(
         raise ChatError("This text is too long. Send it as a file instead.")
     if len(files) > MAX_FILES:
         raise ChatError(f"At most {MAX_FILES} files fit into one message.")
+    if not files:
+        return
     limit = settings.file_limit
     if any(len(file.data) > limit for file in files):
         raise ChatError(f"A file can have at most {limit // (1024 * 1024)} MB.")
@@ -83,9 +85,6 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
         body["once"] = True
     if manifests:
         body["files"] = list(manifests)
-    last = tx.execute(
-        "SELECT coalesce(max(sort_ms), 0) FROM message WHERE contact = ?", (draft.contact,)
-    )[0][0]
     (number,) = tx.execute(
         "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, reply, "
         "once, timer, expires_ms) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
@@ -94,7 +93,7 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
             draft.contact,
             draft.text,
             now_ms,
-            max(now_ms, last),
+            last_place(tx, draft.contact, now_ms),
             counter,
             MessageState.QUEUED.value,
             draft.reply_to,
@@ -104,7 +103,8 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
         ),
     )[0]
     index_text(tx, number, draft.text)
-    _attach(hands, draft, identifier)
+    if draft.files:
+        _attach(hands, draft, identifier)
     tx.execute(
         "UPDATE contact SET sent = ?, latest_ms = ? WHERE id = ?", (counter, now_ms, draft.contact)
     )

@@ -24,7 +24,7 @@ from volok.chat.content import (
 from volok.chat.history import add_file, change_text, erase_text, index_text, react
 from volok.chat.payload import Body, Payload, encode_body, parse_body
 from volok.chat.ratchet import Decrypted, start_session
-from volok.chat.records import Keys, journal, notice
+from volok.chat.records import Keys, journal, last_place, notice
 from volok.chat.settings import ChatSettings
 from volok.chat.views import MessageState
 from volok.model.crypto import CryptoError
@@ -33,6 +33,9 @@ from volok.store.vault_deliveries import unqueue, want
 
 MAX_EARLY = 1000
 """Reactions, edits and deletions kept for messages of a contact that have not come yet."""
+
+SOLVED = "problem = CASE state WHEN 'failed' THEN NULL ELSE problem END"
+"""SQL: a message that moves on has no problem any more, but one of its files may still have."""
 
 
 @dataclass(slots=True)
@@ -95,13 +98,11 @@ def apply(hands: Hands, came: Decrypted, content: Content) -> None:
 def _text(hands: Hands, came: Decrypted, text: Text) -> None:
     tx, contact = hands.tx, came.contact
     identifier = came.payload.content.hex()
-    later, last = tx.execute(
-        "SELECT (SELECT min(sort_ms) FROM message WHERE contact = ? AND mine = 0 AND counter > ?), "
-        "(SELECT coalesce(max(sort_ms), 0) FROM message WHERE contact = ?)",
-        (contact, text.counter, contact),
-    )[0]
-    # A clock that was set back must not put what is new above what is old.
-    sort_ms = max(hands.now_ms, last) if later is None else later
+    later = tx.execute(
+        "SELECT min(sort_ms) FROM message WHERE contact = ? AND mine = 0 AND counter > ?",
+        (contact, text.counter),
+    )[0][0]
+    sort_ms = last_place(tx, contact, hands.now_ms) if later is None else later
     number = tx.execute(
         "INSERT OR IGNORE INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, "
         "reply, once, timer) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
@@ -121,7 +122,7 @@ def _text(hands: Hands, came: Decrypted, text: Text) -> None:
     if not number:
         return
     index_text(tx, number[0][0], text.text)
-    relays = contacts.own_relays(tx)
+    relays = contacts.own_relays(tx) if text.files else ()
     for place, file in enumerate(text.files):
         file_id = f"{identifier}{place:02x}"
         add_file(tx, file_id, identifier, contact, place, file, here=False)
@@ -215,7 +216,7 @@ def _advance_state(tx: Transaction, contact: str, message: str, state: MessageSt
         else ("('queued', 'relayed', 'failed', 'delivered')")
     )
     changed = tx.execute(
-        "UPDATE message SET state = ?, problem = NULL WHERE id = ? AND contact = ? AND mine "  # noqa: S608
+        f"UPDATE message SET state = ?, {SOLVED} WHERE id = ? AND contact = ? AND mine "  # noqa: S608
         f"AND notice IS NULL AND state IN {below} RETURNING id",
         (state.value, message, contact),
     )

@@ -165,7 +165,7 @@ def meet(
     if first.payload.conversation != conversation:
         return False
     if state == ContactState.WAITING.value and first.identity != identity:
-        return _welcome(tx, keys, settings, first, contact, token)
+        return _welcome(tx, keys, settings, first, contact, token, now_ms)
     if first.identity != identity:
         _key_changed(tx, keys, contact, first.identity, now_ms)
         return False
@@ -241,6 +241,7 @@ def _welcome(
     first: FirstFrame,
     contact: str,
     token: bytes,
+    now_ms: int,
 ) -> bool:
     came = _introduced(first, "welcome")
     if came is None or came.token != token:
@@ -254,7 +255,7 @@ def _welcome(
     tx.execute(
         "UPDATE session SET sends = 0 WHERE contact = ? AND id != ?", (contact, first.session.id)
     )
-    notice(tx, keys.crypto, contact, "contact-added", came.name or "", first.payload.sent_at)
+    notice(tx, keys.crypto, contact, "contact-added", came.name or "", now_ms)
     return True
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from volok.chat.contacts import contact_relays
 from volok.chat.files import PIECE
-from volok.chat.hooks import Hands
+from volok.chat.hooks import SOLVED, Hands
 from volok.chat.records import journal, put_out, to_text
 from volok.chat.views import MessageState
 from volok.model.envelope import BUCKETS
@@ -15,15 +15,19 @@ from volok.store.deliveries import Mark, MarkState
 from volok.store.vault import Transaction
 from volok.store.vault_deliveries import facts
 
+_UNUSABLE = "key"
 _PROBLEMS = {
-    "too-large": "Every relay of this contact refuses messages of this size.",
-    "pow": "The relay of this contact asks for proof of work, which is not supported.",
-    "key": "This contact's keys cannot be used. Ask for a new invite.",
+    "too-large": "Every relay of this contact refuses messages of this size. Ask them to add "
+    "another relay.",
+    "pow": "The relay of this contact asks for proof of work, which is not supported. Ask them to "
+    "add another relay.",
+    _UNUSABLE: "This contact's keys cannot be used. Ask for a new invite.",
 }
 _FILE_PROBLEM = (
     "No relay of this contact takes files of this size. Send it as a bundle, or ask them to add a "
     "relay that takes files."
 )
+_FILE_GONE = "The file of this message is gone from this computer. Send it again."
 
 
 def apply_marks(hands: Hands, marks: Sequence[Mark]) -> list[str]:
@@ -66,8 +70,14 @@ def _taken(hands: Hands, item: str) -> None:
                 journal(tx, contact, message)
         return
     (outbox,) = rows[0]
+    # Whoever takes this may take what was refused before it; without that it could not be read.
+    tx.execute(
+        "UPDATE outbox SET sealed = 0, refused = NULL WHERE refused IS NOT NULL AND refused != ? "
+        "AND number < ? AND contact = (SELECT contact FROM outbox WHERE number = ?)",
+        (_UNUSABLE, outbox, outbox),
+    )
     changed = tx.execute(
-        "UPDATE message SET state = ?, problem = NULL WHERE state IN ('queued', 'failed') AND id = "
+        f"UPDATE message SET state = ?, {SOLVED} WHERE state IN ('queued', 'failed') AND id = "  # noqa: S608
         "(SELECT message FROM outbox WHERE number = ? AND NOT EXISTS "
         "(SELECT 1 FROM sealed WHERE outbox = ? AND NOT taken)) RETURNING contact, id",
         (MessageState.RELAYED.value, outbox, outbox),
@@ -84,8 +94,12 @@ def _refused(hands: Hands, mark: Mark) -> list[str]:
         (mark.item,),
     )
     if not rows:
-        return _blob_refused(hands, mark.item)
+        return _blob_refused(hands, mark)
     number, contact, message, bucket = rows[0]
+    if mark.reason == "missing":
+        # It has left our store, say because it expired while nobody was here: it is sealed anew.
+        tx.execute("UPDATE outbox SET sealed = 0 WHERE number = ?", (number,))
+        return []
     if mark.reason == "too-large" and bucket > BUCKETS[0]:
         smaller = max(b for b in BUCKETS if b < bucket)
         tx.execute(
@@ -99,6 +113,8 @@ def _refused(hands: Hands, mark: Mark) -> list[str]:
         "WHERE s.outbox = ? AND (s.taken OR d.item IS NOT NULL) LIMIT 1",
         (number,),
     )
+    if hopeless:
+        tx.execute("UPDATE outbox SET refused = ? WHERE number = ?", (mark.reason, number))
     if hopeless and message is not None:
         _fail(
             tx,
@@ -123,8 +139,8 @@ def takes_blobs(tx: Transaction, contact: str) -> bool:
     return any(facts(tx, url).blossom is not False for (url,) in contact_relays(tx, contact))
 
 
-def _blob_refused(hands: Hands, blob: str) -> list[str]:
-    tx = hands.tx
+def _blob_refused(hands: Hands, mark: Mark) -> list[str]:
+    tx, blob = hands.tx, mark.item
     pending = tx.execute("SELECT 1 FROM delivery WHERE item = ?", (blob,))
     rows = tx.execute(
         "SELECT f.contact, f.message, f.size FROM chunk c JOIN file f ON f.id = c.file "
@@ -134,9 +150,11 @@ def _blob_refused(hands: Hands, blob: str) -> list[str]:
     if pending or not rows:
         return []
     contact, message, size = rows[0]
-    if size <= hands.settings.framed_limit:
+    gone = mark.reason == "missing"
+    if size <= hands.settings.framed_limit and not gone:
         return [blob]
-    tx.execute("UPDATE message SET problem = ? WHERE id = ?", (_FILE_PROBLEM, message))
+    problem = _FILE_GONE if gone else _FILE_PROBLEM
+    tx.execute("UPDATE message SET problem = ? WHERE id = ?", (problem, message))
     journal(tx, contact, message)
     return []
 

@@ -63,15 +63,19 @@ def advance(hands: Hands, session: bytes, *, past_gaps: bool = False) -> None:
             return
     for came in decrypt_ready(tx, hands.keys, session, hands.now_ms, past_gaps=past_gaps):
         _receive(hands, came)
+    _hurry_receipt(hands, session)
 
 
 def _receive(hands: Hands, came: Decrypted) -> None:
     tx, payload = hands.tx, came.payload
-    state = tx.execute("SELECT state FROM contact WHERE id = ?", (came.contact,))[0][0]
+    state, epoch = tx.execute(
+        "SELECT state, their_epoch FROM contact WHERE id = ?", (came.contact,)
+    )[0]
     if state == ContactState.BLOCKED.value:
         return
     _note_receipt(hands, came)
-    _note_epoch(hands, came)
+    if payload.epoch != epoch:
+        _note_epoch(hands, came, epoch)
     fresh = tx.execute(
         "INSERT OR IGNORE INTO content_known VALUES (?, ?) RETURNING 1",
         (came.contact, payload.content),
@@ -97,15 +101,22 @@ def _note_receipt(hands: Hands, came: Decrypted) -> None:
     jitter = int.from_bytes(hands.keys.crypto.random(2), "big") / 65536 * settings.receipt_jitter
     due = hands.now_ms + int((settings.receipt_delay + jitter) * 1000)
     tx.execute(
-        "UPDATE contact SET ack_due_ms = coalesce(ack_due_ms, ?) WHERE id = ?", (due, came.contact)
+        "UPDATE contact SET ack_due_ms = ? WHERE id = ? AND ack_due_ms IS NULL",
+        (due, came.contact),
     )
 
 
-def _note_epoch(hands: Hands, came: Decrypted) -> None:
+def _hurry_receipt(hands: Hands, session: bytes) -> None:
+    # Who has much to send would otherwise stand still at the end of the window.
+    hands.tx.execute(
+        "UPDATE contact SET ack_due_ms = ? WHERE ack_due_ms > ? AND id = "
+        "(SELECT contact FROM session WHERE id = ? AND next_in - told_in >= ?)",
+        (hands.now_ms, hands.now_ms, session, hands.settings.window // 4),
+    )
+
+
+def _note_epoch(hands: Hands, came: Decrypted, known: bytes | None) -> None:
     tx, contact, epoch = hands.tx, came.contact, came.payload.epoch
-    known = tx.execute("SELECT their_epoch FROM contact WHERE id = ?", (contact,))[0][0]
-    if epoch == known:
-        return
     if known is None:
         tx.execute("UPDATE contact SET their_epoch = ? WHERE id = ?", (epoch, contact))
         return

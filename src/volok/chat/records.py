@@ -69,6 +69,14 @@ def put_out(
     )
 
 
+def last_place(tx: Transaction, contact: str, now_ms: int) -> int:
+    """The `sort_ms` of a message that comes now: after all others, whatever the clock."""
+    rows = tx.execute(
+        "SELECT coalesce(max(sort_ms), 0) + 1 FROM message WHERE contact = ?", (contact,)
+    )
+    return max(now_ms, int(rows[0][0]))
+
+
 def notice(
     tx: Transaction, crypto: Crypto, contact: str, kind: str, text: str, now_ms: int
 ) -> None:
@@ -77,7 +85,7 @@ def notice(
     tx.execute(
         "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, notice) "
         "VALUES (?, ?, 1, ?, ?, ?, 0, 'read', ?)",
-        (identifier, contact, text, now_ms, now_ms, kind),
+        (identifier, contact, text, now_ms, last_place(tx, contact, now_ms), kind),
     )
     tx.execute("UPDATE contact SET latest_ms = ? WHERE id = ?", (now_ms, contact))
     journal(tx, contact, identifier)

@@ -90,15 +90,19 @@ async def send_waiting(kit: Kit) -> bool:
     await kit.store.add([event for _, events in sealed for event in events], now)
 
     def record(hands: Hands) -> None:
+        relays = {
+            contact: [str(url) for (url,) in contact_relays(hands.tx, contact)]
+            for contact in {row.contact for row in rows}
+        }
         for row, events in sealed:
-            _record(hands, row, events)
+            _record(hands, row, events, relays[row.contact])
         hands.effects.queued = True
 
     await kit.change_quietly(record)
     return True
 
 
-def _record(hands: Hands, row: Ready, events: list[Event]) -> None:
+def _record(hands: Hands, row: Ready, events: list[Event], relays: list[str]) -> None:
     tx = hands.tx
     expires_at = min((e.created_at for e in events), default=0) + (
         hands.settings.envelope_days * DAY
@@ -117,5 +121,4 @@ def _record(hands: Hands, row: Ready, events: list[Event]) -> None:
         "INSERT INTO sealed (event, outbox, part) VALUES (?, ?, ?)",
         [(event.id, row.number, part) for part, event in enumerate(events)],
     )
-    relays = [url for (url,) in contact_relays(tx, row.contact)]
     queue(tx, ItemKind.EVENT, [event.id for event in events], relays)

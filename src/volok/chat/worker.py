@@ -21,6 +21,9 @@ from volok.store.vault_deliveries import marks as read_marks
 IDLE = 30.0
 """Seconds between looks at what has no time of its own (gaps, keys, reseals)."""
 
+BREATH = 0.1
+"""Seconds between two rounds of chores while much happens."""
+
 
 class Worker:
     """Runs until cancelled. All it has done is in the vault; it may be killed at any time."""
@@ -88,6 +91,7 @@ class Worker:
             if entry.event.kind == KIND_ENVELOPE and (inbox := entry.event.tag("p"))
         ]
         opened: list[tuple[Part, str, str]] = []
+        junk: list[str] = []
         if addressed:
             secrets = await kit.vault.read(_sealing_secrets)
             for inbox, entry in addressed:
@@ -97,12 +101,15 @@ class Worker:
                     part = await open_envelope(kit.keys.crypto, entry.event, inbox, secrets[inbox])
                 except InvalidEnvelope:
                     self.dropped += 1
+                    junk.append(entry.event.id)
                     continue
                 opened.append((part, inbox, entry.event.id))
 
         def work(hands: Hands) -> None:
             take_in(hands, opened)
             set_setting(hands.tx, "log_cursor", entries[-1].number)
+            # Anybody who knows an inbox can write to it, and must not be able to fill the disk.
+            hands.effects.done_events += junk
 
         if opened:
             await kit.change(work)
@@ -147,6 +154,7 @@ class Worker:
                     await wait()
             except TimeoutError:
                 continue
+            await asyncio.sleep(BREATH)
 
     @staticmethod
     def _chores(hands: Hands) -> tuple[int | None, bool]:

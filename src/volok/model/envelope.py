@@ -6,8 +6,8 @@ The rules of this file:
    fit the buckets, so that a relay's size limit never touches the ratchet.
 2. Every part is padded to 1, 4, 16 or 40 KiB before it is sealed; nothing else of its length shows.
 3. The event is signed by a fresh key that is used once. `p` is the recipient's inbox key.
-   created_at lies up to two days back; expiration counts whole days from created_at, so that
-   neither tells the true time or the timer of a message.
+   created_at lies half a day to two days back; expiration counts whole days from created_at, so
+   that neither tells the true time or the timer of a message.
 4. `open_envelope` and `parse_part` raise `InvalidEnvelope` and nothing else.
 
 Layout of a part (big-endian), before padding with zeros:
@@ -35,6 +35,7 @@ BUCKETS = (1024, 4096, 16384, 40960)
 
 MAX_PARTS = 1024
 DAY = 86_400
+_LEAST_BACK = DAY // 2
 _VERSION = 1
 _HEADER = struct.Struct(">B32s32sQHHH")
 _LABEL = b"volok envelope 1"
@@ -118,8 +119,12 @@ def parse_part(plaintext: bytes) -> Part:
 
 
 def backdated(crypto: Crypto, now: float) -> int:
-    """A time up to two days before `now` (Unix seconds)."""
-    return int(now) - int.from_bytes(crypto.random(4), "big") % (2 * DAY)
+    """A time half a day to two days before `now` (Unix seconds).
+
+    Relays refuse events from the future: the half day is for clocks that are hours ahead.
+    """
+    spread = 2 * DAY - _LEAST_BACK
+    return int(now) - _LEAST_BACK - int.from_bytes(crypto.random(4), "big") % spread
 
 
 def wrap(crypto: Crypto, inbox: str, content: bytes, now: float, days: int) -> Event:

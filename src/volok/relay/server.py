@@ -68,7 +68,7 @@ async def serve(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        date_header=False,
+        date_header=True,  # by it a client with a wrong clock finds out (RFC 9110, 6.6.1)
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = _Server(config)

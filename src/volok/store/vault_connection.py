@@ -46,21 +46,26 @@ def sqlite_errors() -> Iterator[None]:
     """Turn the errors of SQLite into those of the vault contract."""
     try:
         yield
-    except apsw.FullError as error:
-        raise VaultFull from error
-    except (apsw.IOError, apsw.CantOpenError) as error:
-        # Where SQLite sizes its shared-memory file, a full disk comes as an I/O error.
-        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
-            raise VaultFull from error
-        raise VaultError("The vault's file cannot be read or written.") from error
-    except apsw.NotADBError as error:
-        raise WrongPassphrase from error
-    except apsw.CorruptError as error:
-        raise VaultDamaged from error
-    except apsw.BusyError as error:
-        raise VaultBusy from error
     except apsw.Error as error:
-        raise VaultError(f"The vault refused a statement ({type(error).__name__}).") from error
+        raise _translated(error) from error
+
+
+def _translated(error: apsw.Error) -> VaultError:
+    match error:
+        case apsw.FullError():
+            return VaultFull()
+        case apsw.IOError() | apsw.CantOpenError():
+            # Where SQLite sizes its shared-memory file, a full disk comes as an I/O error.
+            if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
+                return VaultFull()
+            return VaultError("The vault's file cannot be read or written.")
+        case apsw.NotADBError():
+            return WrongPassphrase()
+        case apsw.CorruptError():
+            return VaultDamaged()
+        case apsw.BusyError():
+            return VaultBusy()
+    return VaultError(f"The vault refused a statement ({type(error).__name__}).")
 
 
 class SqliteTransaction(Transaction):
@@ -71,13 +76,17 @@ class SqliteTransaction(Transaction):
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See Transaction. Raises VaultError and its kinds."""
-        with sqlite_errors():
+        try:
             return self._cursor.execute(sql, parameters).fetchall()
+        except apsw.Error as error:
+            raise _translated(error) from error
 
     def many(self, sql: str, parameters: Sequence[Sequence[Value]]) -> None:
         """See Transaction. Raises VaultError and its kinds."""
-        with sqlite_errors():
+        try:
             self._cursor.executemany(sql, parameters).fetchall()
+        except apsw.Error as error:
+            raise _translated(error) from error
 
 
 def connect(path: Path, key: bytes | None) -> apsw.Connection:

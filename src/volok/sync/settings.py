@@ -49,5 +49,7 @@ class SyncSettings:
     """Bytes of a NIP-11 document that are read."""
     transfers: int = 2
     """Blobs on their way at once."""
+    absence_limit: float = 3600.0
+    """How long in all a blob that a relay does not have yet is asked for again; then once a day."""
     transfer_rate: int = 2048
     """Bytes per second that a transfer must reach on the whole, after its first minute."""

@@ -5,6 +5,8 @@
    relay. What is there already (HEAD) is not sent.
 3. A relay whose websocket works and whose HTTP does not has no Blossom.
 4. Upload tokens are signed by a key that is used once.
+5. What a relay does not have (404) may still be on its way there: it is asked for again after
+   pauses that grow, and only then left alone for long (`Deliveries.missing`).
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from volok.sync.settings import SyncSettings
 AUTHORIZATION = 24242
 """Kind of an authorization token (BUD-11)."""
 
-_TOKEN_LIFE = 3600
+_TOKEN_LIFE = 12 * 3600
+"""Seconds before and after our time in which a token holds: our clock may be hours off."""
 _GRACE = 60.0
 _SILENCES = 3
 _NO_BLOSSOM = frozenset((404, 405, 501))
@@ -55,6 +58,13 @@ class _Relay:
     silences: int = 0
     answered: bool = False
     problem: str = ""
+
+
+@dataclass(slots=True)
+class _Absence:
+    backoff: Backoff
+    waited: float = 0.0
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class Transfers:
         self._changed = changed
         self._learned = learned
         self._relays: dict[str, _Relay] = {}
+        self._absent: dict[_Job, _Absence] = {}
         self._active: dict[_Job, asyncio.Task[None]] = {}
         self._poked = asyncio.Event()
         self.published = 0
@@ -139,21 +150,25 @@ class Transfers:
                 jobs.append(_Job(one.item, relay))
         for blob in await self._deliveries.wanted():
             jobs += [_Job(blob.name, relay, blob) for relay in blob.relays]
+        self._absent = {job: self._absent[job] for job in jobs if job in self._absent}
         busy = {(job.name, job.wanted is not None) for job in self._active}
         chosen: list[_Job] = []
         for job in jobs:
-            if (job.name, job.wanted is not None) not in busy and self._may(job.relay):
+            if (job.name, job.wanted is not None) not in busy and self._may(job):
                 busy.add((job.name, job.wanted is not None))
                 chosen.append(job)
         return chosen
 
-    def _may(self, url: str) -> bool:
-        return self._relay(url).not_before <= asyncio.get_running_loop().time()
+    def _may(self, job: _Job) -> bool:
+        absence = self._absent.get(job)
+        not_before = max(self._relay(job.relay).not_before, absence.not_before if absence else 0.0)
+        return not_before <= asyncio.get_running_loop().time()
 
     def _next_attempt(self) -> float | None:
         now = asyncio.get_running_loop().time()
-        times = [one.not_before for one in self._relays.values() if one.not_before > now]
-        return min(times, default=None)
+        times = [one.not_before for one in self._relays.values()]
+        times += [one.not_before for one in self._absent.values()]
+        return min((time for time in times if time > now), default=None)
 
     def _relay(self, url: str) -> _Relay:
         if url not in self._relays:
@@ -254,10 +269,23 @@ class Transfers:
             return
         if status == 200:
             await self._deliveries.arrived(job.name)
+        elif status == 404 and self._may_come(job):
+            return
         elif 400 <= status < 500 and status not in _BUSY:
             await self._deliveries.missing(job.name, job.relay)
         else:
             raise _Busy
+
+    def _may_come(self, job: _Job) -> bool:
+        """Whether to ask for an absent blob again soon; sets when."""
+        first, longest = self._settings.retry_first, self._settings.absence_limit
+        absence = self._absent.setdefault(job, _Absence(Backoff(first, longest)))
+        if absence.waited >= longest:
+            return False
+        wait = absence.backoff.wait(self._chance())
+        absence.waited += wait
+        absence.not_before = asyncio.get_running_loop().time() + wait
+        return True
 
     async def _get(
         self, job: _Job, wanted: WantedBlob, url: str, headers: Mapping[str, str]
@@ -275,7 +303,7 @@ class Transfers:
         now = int(self._now())
         tags = [("t", verb), ("x", name), ("expiration", str(now + _TOKEN_LIFE))]
         secret = KeyPair.generate(self._signer).secret
-        event = sign_event(self._signer, secret, now, AUTHORIZATION, tags, "")
+        event = sign_event(self._signer, secret, now - _TOKEN_LIFE, AUTHORIZATION, tags, "")
         return f"Nostr {base64.b64encode(event.to_json()).decode()}"
 
     async def _refuse(self, job: _Job, reason: str) -> None:

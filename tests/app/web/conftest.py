@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.applications import Starlette
+
 from volok.app.web import WebSettings, create_app, one_time_link
 
 from .fake_node import NOW, FakeNode, FolderScratch

@@ -65,6 +65,7 @@ class FakeChat:
         self.locked = False
         self._order = itertools.count(1)
         self._wake = asyncio.Condition()
+        self.followed = asyncio.Event()
 
     # What happens by itself on a real node.
 
@@ -367,9 +368,11 @@ class FakeChat:
         return len(self.changes)
 
     async def follow(self, cursor: int) -> AsyncIterator[Sequence[Change]]:
+        self.followed.set()
         while True:
             async with self._wake:
-                await self._wake.wait_for(lambda: self.locked or len(self.changes) > cursor)
+                while not self.locked and len(self.changes) <= cursor:
+                    await self._wake.wait()
             if self.locked:
                 return
             batch = self.changes[cursor:]

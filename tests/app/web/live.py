@@ -13,16 +13,24 @@ from pathlib import Path
 import uvicorn
 from playwright.async_api import Browser, Playwright
 from starlette.applications import Starlette
+
 from volok.app.web import create_app, one_time_link
 
 from .conftest import settings
 from .fake_node import FakeNode
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
-    " --disable-background-networking --disable-component-update --disable-sync"
-    " --use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
 
 
 @dataclass

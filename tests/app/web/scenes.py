@@ -10,6 +10,7 @@ import wave
 from dataclasses import replace
 
 from PIL import Image, ImageDraw
+
 from volok.app.web.interface import RelayStatus
 from volok.chat.views import ContactState, FileKind, FileState, MessageState, ReactionView
 

@@ -1,4 +1,4 @@
-"""The web app in a real Chromium, against the fake node: what people do, and what axe-core finds."""
+"""The web app in a real Chromium, against the fake node: what people do, what axe-core finds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest_asyncio
 import segno
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
 from volok.chat.views import ChatError, FileKind, MessageState
 
 from .fake_node import FakeNode

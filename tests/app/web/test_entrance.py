@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 from starlette.applications import Starlette
+
 from volok.app.web import one_time_link
 from volok.app.web.idle import IdleLock
 from volok.app.web.interface import Preferences

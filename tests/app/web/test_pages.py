@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 from starlette.applications import Starlette
+
 from volok.app.web import one_time_link
 from volok.app.web.interface import NodeState, Preferences
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
+
 from volok.app.web import one_time_link
 from volok.app.web.app import ROUTES
 from volok.app.web.security import Door

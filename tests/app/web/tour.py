@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from playwright.async_api import Page
+
 from volok.app.web.interface import NodeState, Preferences, RelayStatus
 from volok.chat.views import ChatError, Contact
 

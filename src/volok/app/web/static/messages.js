@@ -58,7 +58,7 @@ function insert(row) {
   log.querySelector(".beginning")?.remove();
   const next = row.nextElementSibling;
   if (next?.dataset.id) refresh(next.dataset.id);
-  if (!before || before === last) announce(row);
+  announce(row);
   return true;
 }
 
