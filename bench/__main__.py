@@ -7,7 +7,6 @@ and leaves results.json as it is. Figures of groups that were not measured stay 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-
 from bench.messages import TEXT, bytes_up, latency, percentile, throughput
 from bench.startup import startup
 
@@ -38,9 +36,8 @@ def figure(group: str, name: str, value: float, unit: str, compare: str = "") ->
 async def conversation(folder: Path, quick: bool) -> list[Figure]:
     """Throughput beside the ceiling, latency, bytes, CPU."""
     delays, light = await latency(folder / "latency", 50 if quick else 300, 5.0)
-    rounds = await throughput(
-        folder / "throughput", 500 if quick else 2000, 2 if quick else RUNS, 2.0
-    )
+    count, runs = (500, 2) if quick else (2000, RUNS)
+    rounds = await throughput(folder / "throughput", count, runs, 2.0)
     wire = await bytes_up(folder / "wire", 20 if quick else 100, 5.0)
     ceiling = statistics.median(rounds.ceilings)
     full = {name: statistics.median(values) for name, values in rounds.cpu.items()}
@@ -93,10 +90,8 @@ async def node(folder: Path, quick: bool) -> list[Figure]:
     return [
         figure("node", "`volok up` to a usable page", statistics.median(passed), "s", "goal: 2"),
         *(
-            figure(
-                "node", f"Memory of an idle node, {name.upper()}", value, "MB", "goal: under 120"
-            )
-            for name, value in memory.items()
+            figure("node", f"Memory of an idle node, {kind}", memory[kind], "MB", "goal: under 120")
+            for kind in sorted(memory)
         ),
     ]
 

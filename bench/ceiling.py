@@ -3,8 +3,8 @@
 For each message, with the libraries and the sizes of the real path: Olm encryption and decryption,
 HPKE sealing and opening of the smallest bucket, a fresh BIP-340 key and its signature, one
 verification at the relay and one at the receiver. Keys and ratchets stay loaded in memory; nothing
-is parsed, stored or sent. As many processes as there are cores do this side by side, and their rates
-are added up: the most that this machine could carry if all other work were free.
+is parsed, stored or sent. As many processes as there are cores do this side by side, and their
+rates are added up: the most that this machine could carry if all other work were free.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from bench.ceiling import ceiling
 from bench.proc import cpu_ms
 from bench.wire import wire_to
 from tests.end_to_end.processes import NodeProcess, RelayProcess
+
 from volok.app.remote import Remote
 
 TEXT = 100
@@ -135,7 +136,7 @@ async def _burst(
     async with asyncio.timeout(_PATIENCE):
         while missing := total - int((await at_bob.contacts())[0]["unread"]):
             # Asking costs Bob's node time: the rarer, the more is missing.
-            await asyncio.sleep(min(max(missing / 5000, 0.02), 0.2))
+            await asyncio.sleep(min(max(missing / 2000, 0.02), 0.5))
     passed = time.perf_counter() - start
     await _heard(sender, b"sent\n")
     return passed

@@ -16,9 +16,9 @@ def cpu_ms(pid: int) -> float:
 
 
 def memory_mb(pid: int) -> dict[str, float]:
-    """Megabytes (10^6) in memory: `rss` with, `pss` with its share of what processes share."""
+    """Megabytes (10^6) in memory: `RSS`, and `PSS` with only a share of what processes share."""
     found = {}
-    for name, file, field in (("rss", "status", "VmRSS"), ("pss", "smaps_rollup", "Pss")):
+    for name, file, field in (("RSS", "status", "VmRSS"), ("PSS", "smaps_rollup", "Pss")):
         try:
             text = Path(f"/proc/{pid}/{file}").read_text()
         except PermissionError:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import httpx
-
 from bench.messages import pid
 from bench.proc import memory_mb
 from tests.end_to_end.processes import NodeProcess, RelayProcess

@@ -197,6 +197,29 @@ async def test_single_use_invite_used_twice_warns_both(world: World) -> None:
         assert notices.count("invite-used-twice") == 1
 
 
+async def test_both_uses_of_an_invite_in_one_batch(world: World) -> None:
+    ana, bo, eve = [await world.person(name) for name in ("Ana", "Bo", "Eve")]
+    invite = await ana.chat.invite()
+    await world.step()
+    for person in (bo, eve):
+        await person.chat.accept(invite.link)
+    await world.run()
+    (contact,) = await ana.chat.contacts()
+    notices = [m.notice for m in await ana.chat.messages(contact.id)]
+    assert notices.count("invite-used-twice") == 1
+
+
+async def test_seen_up_to_a_message(world: World) -> None:
+    ana, bo = await world.person("Ana"), await world.person("Bo")
+    await world.meet(ana, bo)
+    for n in range(3):
+        await ana.chat.send(await ana.to("Bo"), f"m{n}")
+    await world.run()
+    second = (await bo.talk("Ana"))[1]
+    await bo.chat.seen(second.contact, second.order)
+    assert (await bo.chat.find("Ana")).unread == 1
+
+
 async def test_invite_for_several(world: World) -> None:
     ana, bo, cy = [await world.person(name) for name in ("Ana", "Bo", "Cy")]
     invite = await ana.chat.invite(multiple=True)

@@ -89,11 +89,7 @@ class Person:
             link = json.loads(await node.start())["url"]
             person = await cls._sits_down(browser, node, passphrase)
             await person.page.goto(link)
-            try:
-                yield person
-            except BaseException:
-                await person.page.screenshot(path=f"/tmp/h12fail-{name}.png")
-                raise
+            yield person
             await person.context.close()
         finally:
             await node.stop()
@@ -107,7 +103,7 @@ class Person:
             reduced_motion="reduce",
             permissions=["camera", "microphone", "clipboard-read", "clipboard-write"],
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(20_000)
         problems: list[str] = []
         context.on("weberror", lambda error: problems.append(str(error.error)))
         context.on(

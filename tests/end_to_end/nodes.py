@@ -9,16 +9,16 @@ from pathlib import Path
 
 from volok.app.node import Node
 from volok.chat.messenger import Messenger
-from volok.chat.views import Message
+from volok.chat.views import ContactState, Message
 
 
 class Person:
-    """Somebody with a node that works in the background."""
+    """Somebody with a node. `clock` and `background` count when it is started the next time."""
 
     def __init__(self, folder: Path, name: str, clock: Callable[[], float] = time.time) -> None:
         self.name = name
         self._home = folder / name
-        self._clock = clock
+        self.clock = clock
         self.background = True
         self.node = self._new_node()
 
@@ -45,6 +45,15 @@ class Person:
         """Open the same home anew."""
         self.node = self._new_node()
         await self.node.start()
+
+    async def accept(self, link: str) -> None:
+        """Accept an invite, and wait for the answer."""
+        contact = await self.chat.accept(link)
+
+        async def active() -> bool:
+            return (await self.chat.contact(contact.id)).state is ContactState.ACTIVE
+
+        await self.until(active)
 
     async def to(self, who: str) -> str:
         """The id of a contact."""
@@ -92,7 +101,7 @@ class Person:
         await self.until(all_there)
 
     def _new_node(self) -> Node:
-        return Node(self._home, background=self.background, now=self._clock)
+        return Node(self._home, background=self.background, now=self.clock)
 
 
 async def meet(inviter: Person, guest: Person) -> None:
@@ -100,10 +109,4 @@ async def meet(inviter: Person, guest: Person) -> None:
     invite = await inviter.chat.invite()
     summary = await inviter.node.sync_round(10)
     assert not summary.problems, summary.problems
-    contact = await guest.chat.accept(invite.link)
-    assert contact.name == inviter.name
-
-    async def active() -> bool:
-        return (await guest.chat.contact(contact.id)).state.value == "active"
-
-    await guest.until(active)
+    await guest.accept(invite.link)

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -17,10 +17,15 @@ from tests.sync.world import OurRelay
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from volok.app.errors import sentence
+from volok.app.wiring import MIGRATIONS
 from volok.chat.views import ChatError, FileState, Message, Outgoing
 from volok.relay.settings import RelaySettings
 from volok.store.file_blobs import FileBlobs
+from volok.store.vault import VaultTooNew
+from volok.store.vault_connection import Migration
 
+Make = Callable[..., Awaitable[Person]]
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
 HOUR = 3600
 DAY = 24 * HOUR
@@ -28,7 +33,7 @@ FILE = bytes(range(256)) * 300
 
 
 @pytest.fixture
-async def people(tmp_path: Path) -> AsyncIterator[Callable[..., object]]:
+async def people(tmp_path: Path) -> AsyncIterator[Make]:
     """Makes people, and ends their nodes."""
     async with AsyncExitStack() as stack:
 
@@ -74,9 +79,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1:] == ["nothing lost"], done.stderr
 
 
-async def test_a_file_that_vanished_before_it_was_carried(
-    people: Callable[..., object], tmp_path: Path
-) -> None:
+async def test_a_file_that_vanished_before_it_was_carried(people: Make, tmp_path: Path) -> None:
     async with OurRelay(tmp_path / "relay").running() as url:
         ana, bo = await people("Ana", url), await people("Bo", url)
         await meet(ana, bo)
@@ -98,7 +101,7 @@ async def test_a_file_that_vanished_before_it_was_carried(
 # Invites
 
 
-async def test_an_invite_that_has_expired(people: Callable[..., object]) -> None:
+async def test_an_invite_that_has_expired(people: Make) -> None:
     ana, late = await people("Ana"), await people("Late", ahead=8 * DAY)
     invite = await ana.chat.invite(days=7)
     data = await ana.chat.invite_file(invite.id)
@@ -107,7 +110,7 @@ async def test_an_invite_that_has_expired(people: Callable[..., object]) -> None
     assert await late.chat.contacts() == []
 
 
-async def test_an_invite_that_was_revoked(people: Callable[..., object], tmp_path: Path) -> None:
+async def test_an_invite_that_was_revoked(people: Make, tmp_path: Path) -> None:
     async with OurRelay(tmp_path / "relay").running() as url:
         ana, bo = await people("Ana", url), await people("Bo")
         invite = await ana.chat.invite()
@@ -119,24 +122,48 @@ async def test_an_invite_that_was_revoked(people: Callable[..., object], tmp_pat
         assert await bo.chat.contacts() == []
 
 
-async def test_an_invite_file_that_was_altered(people: Callable[..., object]) -> None:
+async def test_an_invite_file_that_was_altered(people: Make) -> None:
     ana, bo = await people("Ana"), await people("Bo")
     data = await ana.chat.invite_file((await ana.chat.invite()).id)
     middle = len(data) // 2
     for broken in (data[:middle], data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]):
-        with pytest.raises(ChatError, match=r"^[A-Z].*\.$"):
+        with pytest.raises(ChatError, match="damaged. Ask for it again"):
             await bo.chat.accept_file(broken)
     assert await bo.chat.contacts() == []
     await bo.chat.accept_file(data)
+
+
+# The vault
+
+
+async def test_a_vault_of_a_newer_version(
+    people: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana, bo = await people("Ana"), await people("Bo")
+    await bo.chat.accept_file(await ana.chat.invite_file((await ana.chat.invite()).id))
+    await bo.say("Ana", "kept")
+    await bo.leave()
+    later = Migration(len(MIGRATIONS) + 1, ("CREATE TABLE later (x)",))
+    with monkeypatch.context() as newer:
+        newer.setattr("volok.app.wiring.MIGRATIONS", (*MIGRATIONS, later))
+        await bo.come_back()
+        await bo.leave()
+    before = (tmp_path / "Bo" / "vault.db").read_bytes()
+    with pytest.raises(VaultTooNew) as refused:
+        await bo.come_back()
+    assert "Update Volok" in sentence(refused.value)
+    assert (tmp_path / "Bo" / "vault.db").read_bytes() == before
+    with monkeypatch.context() as newer:
+        newer.setattr("volok.app.wiring.MIGRATIONS", (*MIGRATIONS, later))
+        await bo.come_back()
+    assert await bo.texts("Ana") == ["kept"]
 
 
 # The clock
 
 
 @pytest.mark.parametrize("ahead", [5 * HOUR, -5 * HOUR])
-async def test_a_clock_that_is_hours_off(
-    people: Callable[..., object], tmp_path: Path, ahead: float
-) -> None:
+async def test_a_clock_that_is_hours_off(people: Make, tmp_path: Path, ahead: float) -> None:
     relay = OurRelay(tmp_path / "relay")
     async with relay.running() as url:
         ana = await people("Ana", url, ahead=ahead)
@@ -157,6 +184,24 @@ async def test_a_clock_that_is_hours_off(
             await other.chat.seen(await other.to(one.name))
         await asyncio.gather(ana.until_states("Bo", "read"), bo.until_states("Ana", "read"))
     assert len(await FileBlobs(relay.folder).names()) == 2  # neither had to travel as frames
+
+
+async def test_what_waited_longer_than_relays_keep_it(people: Make, tmp_path: Path) -> None:
+    relay = OurRelay(tmp_path / "relay")
+    async with relay.running() as url:
+        ana, bo = await people("Ana", url), await people("Bo", url)
+        await meet(ana, bo)
+        await ana.leave()
+    ana.clock = lambda: time.time() - 40 * DAY
+    await ana.come_back()
+    message = await ana.say("Bo", "from long ago")
+    assert message.state.value == "queued"
+    await ana.leave()
+    ana.clock = time.time
+    await ana.come_back()
+    async with relay.running():
+        await bo.until_there("Ana", "from long ago")
+        assert (await becomes(ana, message, "delivered")).problem is None
 
 
 async def _ready(person: Person, sent: Message) -> bool:
@@ -202,7 +247,7 @@ class Gate:
                 await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_relay_that_refuses(people: Callable[..., object], tmp_path: Path) -> None:
+async def test_a_relay_that_refuses(people: Make, tmp_path: Path) -> None:
     ours = OurRelay(tmp_path / "relay")
     async with ours.running() as behind:
         gate = Gate(behind)
@@ -226,7 +271,26 @@ async def test_a_relay_that_refuses(people: Callable[..., object], tmp_path: Pat
             assert (await becomes(ana, second, "delivered")).problem is None
 
 
-async def test_a_relay_that_limits_size(people: Callable[..., object], tmp_path: Path) -> None:
+async def test_a_relay_that_thinks_better_of_it(people: Make, tmp_path: Path) -> None:
+    async with OurRelay(tmp_path / "relay").running() as behind:
+        gate = Gate(behind)
+        async with gate.running() as url:
+            ana, bo = await people("Ana", url), await people("Bo", url)
+            await meet(ana, bo)
+            gate.refusal = "blocked: not now"
+            first = await becomes(ana, await ana.say("Bo", "first"), "failed")
+            await ana.chat.react(first.id, "👍")
+            await becomes(ana, await ana.say("Bo", "second"), "failed")
+            gate.refusal = None
+            third = await ana.say("Bo", "third")
+            await bo.until_there("Ana", "first", "second", "third")
+            assert [r.emoji for r in (await bo.chat.message(first.id)).reactions] == ["👍"]
+            assert (await becomes(ana, first, "delivered")).problem is None
+            await becomes(ana, third, "delivered")
+            assert await ana.chat.waiting() == 0
+
+
+async def test_a_relay_that_limits_size(people: Make, tmp_path: Path) -> None:
     tiny = OurRelay(tmp_path / "tiny")
     large = OurRelay(tmp_path / "large")
     async with large.running() as large_url:

@@ -8,8 +8,10 @@ import io
 import re
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from playwright.async_api import Page, async_playwright, expect
 from tests.app.web.live import launch
@@ -30,6 +32,16 @@ WATCH_PREVIEWS = """() => {
 }"""
 
 
+@pytest.fixture
+def patience() -> Iterator[None]:
+    """What is awaited may take its time where other tests use the processor too."""
+    expect.set_options(timeout=20_000)
+    yield
+    expect.set_options(timeout=None)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("patience")
 async def test_the_first_run_of_two_people(tmp_path: Path) -> None:
     film = Film(tmp_path / "camera.mjpeg")
     film.show(landscape(640, 480))
@@ -75,10 +87,12 @@ async def _onboarding(person: Person, relay: str) -> None:
     await page.get_by_label("Passphrase", exact=True).fill(person.passphrase)
     await page.get_by_label("The same again").fill(person.passphrase)
     await page.get_by_label("Addresses of relays").fill(relay)
-    await person.look("01-welcome")
+    if relay:
+        await person.look("01-welcome")
     await page.get_by_role("button", name="Start").click()
     await expect(page.get_by_role("heading", name=f"Hello, {person.name}")).to_be_visible()
-    await person.look("02-begin")
+    if relay:
+        await person.look("02-begin")
 
 
 async def _invite(alice: Person, bob: Person, film: Film) -> None:
@@ -102,7 +116,6 @@ async def _invite(alice: Person, bob: Person, film: Film) -> None:
 
     await page.get_by_role("link", name="Bob").click()
     await expect(page.locator("h1")).to_have_text("Bob")
-    await alice.look("05-fresh")
 
 
 async def _words(alice: Person, bob: Person) -> None:
@@ -125,7 +138,7 @@ async def _words(alice: Person, bob: Person) -> None:
             await expect(row.locator(".state")).to_have_text("Read")
         await expect(person.page.locator(".row", has_text="At once")).to_have_count(2 * ROUNDS)
         await expect(person.page.locator(".contact .badge")).to_have_count(0)
-        await person.look("06-words")
+    await bob.look("06-words")
 
 
 async def _at_once(person: Person) -> None:
@@ -155,7 +168,6 @@ async def _pictures(alice: Person, bob: Person) -> None:
     await expect(alice.row("And the hill").locator("[data-picture] img")).to_have_js_property(
         "naturalWidth", 900
     )
-    await alice.look("08-pictures")
     await bob.look("08-pictures")
 
 
@@ -224,7 +236,7 @@ async def _second_thoughts(alice: Person, bob: Person) -> None:
     for person in (alice, bob):
         await expect(person.row("Message deleted")).to_have_count(1)
         await expect(person.row("Burn after reading")).to_have_count(0)
-        await person.look("11-second-thoughts")
+    await alice.look("11-second-thoughts")
 
 
 async def _view_once(alice: Person, bob: Person) -> None:
@@ -251,7 +263,7 @@ async def _safety(alice: Person, bob: Person, film: Film) -> None:
         await person.page.get_by_title("About this person").click()
         shown = await person.page.locator(".digits").inner_text()
         numbers.append("".join(shown.split()))
-        await person.look("13-person")
+    await alice.look("13-person")
     assert numbers[0] == numbers[1]
     assert re.fullmatch(r"\d{60}", numbers[0])
 
@@ -275,19 +287,26 @@ async def _disappearing(alice: Person, bob: Person) -> None:
     for person in (alice, bob):
         await person.page.goto(person.page.url.removesuffix("/about"))
         await expect(person.page.locator(".bar")).to_contain_text("30 seconds")
-    await alice.page.evaluate(
-        """(seconds) => fetch(`${location.pathname}/about`, {
-          method: "POST", body: new URLSearchParams({ what: "timer", seconds }),
-        })""",
-        str(SHORT_TIMER),
-    )
+    await _set_timer(alice.page, SHORT_TIMER)
     await expect(bob.page.locator(".bar")).to_contain_text("2 seconds")
     with alice.stays(), bob.stays():
         await alice.types("Gone in a moment")
         await bob.row("Gone in a moment").wait_for()
         await expect(alice.row("Gone in a moment")).to_have_count(0)
         await expect(bob.row("Gone in a moment")).to_have_count(0)
+        await _set_timer(alice.page, 0)
+        await expect(bob.page.locator(".bar")).not_to_contain_text("seconds")
     await bob.look("15-disappeared")
+
+
+async def _set_timer(page: Page, seconds: int) -> None:
+    """What the form of the contact page does, with a number of our own."""
+    await page.evaluate(
+        """(seconds) => fetch(`${location.pathname}/about`, {
+          method: "POST", body: new URLSearchParams({ what: "timer", seconds }),
+        })""",
+        str(seconds),
+    )
 
 
 async def _lock(alice: Person, bob: Person) -> None:
@@ -334,6 +353,7 @@ async def _restart(alice: Person, bob: Person) -> None:
     before = await bob.page.locator(".row").count()
     link = await bob.restarts()
     await expect(bob.page.locator("#stopped")).to_be_visible()
+    await expect(bob.page.locator("#status")).to_be_hidden()
     await bob.look("19-stopped")
     await bob.page.goto(link)
     await expect(bob.page.get_by_role("heading", name="Volok is locked")).to_be_visible()
@@ -350,13 +370,14 @@ async def _restart(alice: Person, bob: Person) -> None:
 
 
 async def _search(person: Person) -> None:
-    """What is found is shown in its place."""
+    """What is found is shown in its place, be it at the beginning or the last of all."""
     page = person.page
-    await page.get_by_role("link", name="Search").click()
-    await page.get_by_label("Search in all messages").fill("word 0 alice")
-    await page.locator(".results a").first.click()
-    await expect(page.locator(".row:target")).to_contain_text("Word 0 of Alice")
-    await expect(page.locator(".row:target")).to_be_in_viewport()
+    for words, text in (("word 0 alice", "Word 0 of Alice"), ("here again", "Here again")):
+        await page.get_by_role("link", name="Search").click()
+        await page.get_by_label("Search in all messages").fill(words)
+        await page.locator(".results a", has_text=text).click()
+        await expect(page.locator(".row:target")).to_contain_text(text)
+        await expect(page.locator(".row:target")).to_be_in_viewport()
     await person.look("21-found")
 
 

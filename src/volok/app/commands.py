@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import mimetypes
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -140,10 +140,10 @@ class Commands:
     async def send(self, contact: str, text: str, files: list[str]) -> Json:
         """See `CommandSet.send`."""
         chat = self._node.chat
-        person = await chat.find(contact)
+        contact_id, name = await chat.identify(contact)
         outgoing = [await asyncio.to_thread(_outgoing, Path(path)) for path in files]
-        message = await chat.send(person.id, text, outgoing)
-        return message_shape(message, person.name)
+        message = await chat.send(contact_id, text, outgoing)
+        return message_shape(message, name)
 
     async def read(
         self, contact: str, last: int | None, follow: bool, save: str | None
@@ -155,14 +155,14 @@ class Commands:
         everything = await history(chat, person, None if follow else last)
         for message in everything[-last:] if last else everything:
             yield await self._shape(message, person, save)
-        await chat.seen(person.id)
+        await chat.seen(person.id, _latest(everything))
         if not follow:
             return
         given.update(message.id for message in everything)
         async for batch in arrivals(chat, cursor, person.id, given):
             for message in batch:
                 yield await self._shape(message, person, save)
-            await chat.seen(person.id)
+            await chat.seen(person.id, _latest(batch))
 
     async def incoming(self) -> AsyncIterator[Json]:
         """See `CommandSet.incoming`."""
@@ -171,16 +171,18 @@ class Commands:
         for person in await chat.contacts():
             if not person.unread:
                 continue
-            for message in await unread(chat, person):
+            waiting = await unread(chat, person)
+            for message in waiting:
                 given.add(message.id)
                 yield message_shape(message, person.name)
-            await chat.seen(person.id)
+            await chat.seen(person.id, _latest(waiting))
         async for batch in arrivals(chat, cursor, None, given):
             people = {person.id: person.name for person in await chat.contacts()}
             for message in batch:
                 yield message_shape(message, people.get(message.contact, "?"))
             for contact_id in people.keys() & {message.contact for message in batch}:
-                await chat.seen(contact_id)
+                theirs = [message for message in batch if message.contact == contact_id]
+                await chat.seen(contact_id, _latest(theirs))
 
     async def sync(self) -> Json:
         """See `CommandSet.sync`."""
@@ -261,3 +263,8 @@ def _free_name(folder: Path, name: str) -> Path:
         number += 1
         target = folder / f"{plain.stem} ({number}){plain.suffix}"
     return target
+
+
+def _latest(messages: Sequence[Message]) -> int:
+    """The `order` up to which messages were given; 0 for none."""
+    return max((message.order for message in messages), default=0)

@@ -10,11 +10,11 @@ from volok.chat.content import MAX_FILES, MAX_TIMER, FileContent
 from volok.chat.history import add_file, change_text, drop_files, erase_text, index_text
 from volok.chat.hooks import Hands
 from volok.chat.marks import takes_blobs
-from volok.chat.messages import file_views
+from volok.chat.messages import file_views, one
 from volok.chat.payload import Body
 from volok.chat.records import journal, last_place, notice, put_out
 from volok.chat.settings import ChatSettings
-from volok.chat.views import ChatError, ContactState, FileView, MessageState, Outgoing
+from volok.chat.views import ChatError, ContactState, FileView, Message, MessageState, Outgoing
 from volok.store.deliveries import ItemKind
 from volok.store.vault import Transaction
 from volok.store.vault_deliveries import queue
@@ -67,6 +67,14 @@ def _contact(tx: Transaction, contact: str) -> tuple[str, int, int]:
         raise ChatError("There is no such contact.")
     state, sent, timer = rows[0]
     return state, sent, timer
+
+
+def send(
+    hands: Hands, draft: Draft, files: Sequence[Outgoing], manifests: tuple[Body, ...]
+) -> Message:
+    """Check a message, write it, and give it as pages show it. Raises ChatError."""
+    check(hands.tx, draft.contact, draft.text, files, hands.settings)
+    return one(hands.tx, write(hands, draft, manifests))
 
 
 def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
@@ -202,14 +210,14 @@ def retry(hands: Hands, message: str) -> None:
     journal(hands.tx, contact, message)
 
 
-def seen(hands: Hands, contact: str) -> None:
-    """Everything that came in this conversation has been seen; their timers start."""
+def seen(hands: Hands, contact: str, upto: int | None) -> None:
+    """What came in this conversation (up to a message's `order`) has been seen; timers start."""
     tx, now_ms = hands.tx, hands.now_ms
     rows = tx.execute(
         "UPDATE message SET state = ?, "
         "expires_ms = CASE WHEN timer > 0 THEN ? + timer * 1000 ELSE expires_ms END "
-        "WHERE contact = ? AND state = ? RETURNING id",
-        (MessageState.READ.value, now_ms, contact, MessageState.RECEIVED.value),
+        "WHERE contact = ? AND state = ? AND number <= coalesce(?, number) RETURNING id",
+        (MessageState.READ.value, now_ms, contact, MessageState.RECEIVED.value, upto),
     )
     if not rows:
         return

@@ -65,6 +65,14 @@ def create(tx: Transaction, keys: Keys, now: int, days: int, multiple: bool) -> 
     return identifier
 
 
+def secrets(tx: Transaction, identifier: str) -> tuple[bytes, bytes]:
+    """The secret and the bundle of an invite of ours."""
+    ((secret, bundle),) = tx.execute(
+        "SELECT secret, bundle FROM invite WHERE id = ?", (identifier,)
+    )
+    return secret, bundle
+
+
 def view(tx: Transaction, identifier: str) -> InviteView:
     """One invite. Raises ChatError."""
     for invite in views(tx):

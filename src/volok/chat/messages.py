@@ -197,14 +197,20 @@ def contact(tx: Transaction, identifier: str) -> Contact:
 
 def find(tx: Transaction, who: str) -> Contact:
     """A contact by id or by name (exact, else the same but for case). Raises ChatError."""
-    names = tx.execute("SELECT id, coalesce(given_name, name) FROM contact")
+    return contact(tx, identify(tx, who)[0])
+
+
+def identify(tx: Transaction, who: str) -> tuple[str, str]:
+    """Id and name of a contact given as for `find`; cheaper than that. Raises ChatError."""
+    everybody = tx.execute("SELECT id, coalesce(given_name, name) FROM contact")
+    names = [(str(identifier), str(name)) for identifier, name in everybody]
     for matches in (
-        [identifier for identifier, _ in names if identifier == who],
-        [identifier for identifier, name in names if name == who],
-        [identifier for identifier, name in names if name.casefold() == who.casefold()],
+        [one for one in names if one[0] == who],
+        [one for one in names if one[1] == who],
+        [one for one in names if one[1].casefold() == who.casefold()],
     ):
         if len(matches) == 1:
-            return contact(tx, matches[0])
+            return matches[0]
         if matches:
             raise ChatError("Several contacts have this name. Use the id that `contacts` shows.")
     raise ChatError("There is no contact of this name. `contacts` lists those you have.")

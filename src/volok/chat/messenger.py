@@ -137,6 +137,10 @@ class Messenger:
         """A contact by id or name. Raises ChatError."""
         return await self._read(lambda tx: messages.find(tx, who))
 
+    async def identify(self, who: str) -> tuple[str, str]:
+        """Id and name of a contact by id or name. Raises ChatError."""
+        return await self._read(lambda tx: messages.identify(tx, who))
+
     async def rename(self, contact: str, name: str) -> None:
         """Call a contact by a name of our own; empty goes back to theirs."""
         await self._kit.change(partial(people.rename, contact=contact, name=name))
@@ -204,12 +208,9 @@ class Messenger:
         stored = [await store_file(kit.keys.crypto, kit.blobs, file) for file in files]
         draft = composing.Draft(contact, text, tuple(stored), reply_to, view_once)
         manifests = tuple(file_body(file) for file in stored)
-
-        def work(hands: Hands) -> Message:
-            composing.check(hands.tx, contact, text, files, kit.settings)
-            return messages.one(hands.tx, composing.write(hands, draft, manifests))
-
-        return await kit.change(work)
+        return await kit.change(
+            partial(composing.send, draft=draft, files=files, manifests=manifests)
+        )
 
     async def react(self, message: str, emoji: str) -> None:
         """Set our reaction to a message; empty removes it."""
@@ -229,9 +230,9 @@ class Messenger:
         """Send a message that failed once more."""
         await self._kit.change(partial(composing.retry, message=message))
 
-    async def seen(self, contact: str) -> None:
-        """Everything of this conversation has been seen."""
-        await self._kit.change(partial(composing.seen, contact=contact))
+    async def seen(self, contact: str, upto: int | None = None) -> None:
+        """Everything of this conversation, or what came up to an `order`, has been seen."""
+        await self._kit.change(partial(composing.seen, contact=contact, upto=upto))
 
     async def waiting(self) -> int:
         """How many messages of ours have no receipt yet."""
@@ -283,13 +284,7 @@ class Messenger:
         identifier = await kit.change(
             lambda hands: invites.create(hands.tx, hands.keys, now, days, multiple)
         )
-        secret, bundle = (
-            await self._read(
-                lambda tx: tx.execute(
-                    "SELECT secret, bundle FROM invite WHERE id = ?", (identifier,)
-                )
-            )
-        )[0]
+        secret, bundle = await self._read(lambda tx: invites.secrets(tx, identifier))
         crypto = kit.keys.crypto
         locator = crypto.public_key(locator_secret(secret)).hex()
         event = wrap(crypto, locator, seal_bundle(crypto, secret, bundle), kit.now(), days + 2)

@@ -17,13 +17,18 @@ from volok.model.envelope import Part
 def take_in(hands: Hands, parts: Iterable[tuple[Part, str, str]]) -> None:
     """Take in opened parts, each with its inbox and the id of its event."""
     sessions: dict[bytes, None] = {}
+    firsts: list[tuple[Part, str]] = []
     for part, inbox, event in parts:
-        _watch_second_use(hands, part, inbox)
+        if part.sequence == part.index == 0:
+            firsts.append((part, inbox))
         if hold(hands.tx, part, inbox, hands.now_ms, hands.settings):
             sessions[part.session] = None
         _note_spent(hands, event, inbox)
     for session in sessions:
         advance(hands, session)
+    # Only now: the first and the second use of an invite may have come in one batch.
+    for part, inbox in firsts:
+        _watch_second_use(hands, part, inbox)
 
 
 def _note_spent(hands: Hands, event: str, inbox: str) -> None:
@@ -38,8 +43,6 @@ def _note_spent(hands: Hands, event: str, inbox: str) -> None:
 
 
 def _watch_second_use(hands: Hands, part: Part, inbox: str) -> None:
-    if part.sequence != 0 or part.index != 0:
-        return
     tx = hands.tx
     if tx.execute("SELECT 1 FROM session_known WHERE id = ?", (part.session,)):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from volok.chat.contacts import contact_relays
@@ -86,6 +87,7 @@ async def send_waiting(kit: Kit) -> bool:
             sealed.append((row, await seal(kit, row)))
         except CryptoError:
             sealed.append((row, []))
+        await asyncio.sleep(0)  # a batch takes long: whoever reads and writes sockets goes first
     now = int(kit.now())
     await kit.store.add([event for _, events in sealed for event in events], now)
 

@@ -104,6 +104,7 @@ class Worker:
                     junk.append(entry.event.id)
                     continue
                 opened.append((part, inbox, entry.event.id))
+                await asyncio.sleep(0)  # a batch takes long: the sockets go first
 
         def work(hands: Hands) -> None:
             take_in(hands, opened)

@@ -50,21 +50,23 @@ def sqlite_errors() -> Iterator[None]:
         raise _translated(error) from error
 
 
+_KINDS = (
+    (apsw.FullError, VaultFull),
+    (apsw.NotADBError, WrongPassphrase),
+    (apsw.CorruptError, VaultDamaged),
+    (apsw.BusyError, VaultBusy),
+)
+
+
 def _translated(error: apsw.Error) -> VaultError:
-    match error:
-        case apsw.FullError():
-            return VaultFull()
-        case apsw.IOError() | apsw.CantOpenError():
-            # Where SQLite sizes its shared-memory file, a full disk comes as an I/O error.
-            if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
-                return VaultFull()
-            return VaultError("The vault's file cannot be read or written.")
-        case apsw.NotADBError():
-            return WrongPassphrase()
-        case apsw.CorruptError():
-            return VaultDamaged()
-        case apsw.BusyError():
-            return VaultBusy()
+    # Where SQLite sizes its shared-memory file, a full disk comes as an I/O error.
+    if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
+        return VaultFull()
+    for kind, ours in _KINDS:
+        if isinstance(error, kind):
+            return ours()
+    if isinstance(error, apsw.IOError | apsw.CantOpenError):
+        return VaultError("The vault's file cannot be read or written.")
     return VaultError(f"The vault refused a statement ({type(error).__name__}).")
 
 

@@ -156,6 +156,10 @@ class FakeChat:
         await self._changed(contact, message.id, new=True)
         return message
 
+    async def change_key(self, contact: str) -> None:
+        """Their identity key is another one now."""
+        await self._set(contact, state=ContactState.KEY_CHANGED)
+
     async def advance(self, message_id: str, state: MessageState) -> None:
         """A message of ours comes further."""
         self.log[message_id] = replace(self.log[message_id], state=state)

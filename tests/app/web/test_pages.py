@@ -18,8 +18,8 @@ from .scenes import HOSTILE, rich
 
 PAGES = (
     "/", "/begin", "/search", "/invites", "/invites/{invite}", "/accept", "/settings", "/backup",
-    "/carry", "/status", "/conversations", "/c/{id}", "/c/{id}/about", "/m/{message}/menu",
-    "/m/{message}", "/c/{id}/older?before=60",
+    "/carry", "/status", "/conversations", "/c/{id}", "/c/{id}/about", "/c/{id}/head",
+    "/m/{message}/menu", "/m/{message}", "/c/{id}/older?before=60",
 )  # fmt: skip
 
 

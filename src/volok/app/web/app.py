@@ -50,6 +50,7 @@ ROUTES = [
     Route("/events", events, methods=_GET),
     Route("/awake", awake, methods=_POST),
     Route("/c/{id}", conversation.conversation, methods=_GET),
+    Route("/c/{id}/head", conversation.head, methods=_GET),
     Route("/c/{id}/older", conversation.older, methods=_GET),
     Route("/c/{id}/messages", conversation.send, methods=_POST),
     Route("/c/{id}/seen", conversation.seen, methods=_POST),

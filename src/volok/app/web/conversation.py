@@ -90,6 +90,12 @@ async def conversation(request: Request) -> Response:
     )
 
 
+async def head(request: Request) -> Response:
+    """GET /c/ID/head: who this is, alone."""
+    contact = await chat(request).contact(request.path_params["id"])
+    return await fragment(request, "_head.html", contact=contact)
+
+
 async def older(request: Request) -> Response:
     """GET /c/ID/older?before=ORDER: the page of messages before this one."""
     text = request.query_params.get("before", "")

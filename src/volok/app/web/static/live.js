@@ -22,21 +22,19 @@ document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
 function change({ contact, message, alert }) {
   const here = contact === talkingTo();
   if (here && message) refresh(message);
-  else if (here) refreshHead();
+  else if (here) refreshHead(contact);
   if (alert && (document.hidden || !here)) notify();
 }
 
 // The contact itself changed: its name, its timer, or whether sending is on hold.
-async function refreshHead() {
-  const answer = await fetch(location.href);
-  if (!answer.ok || answer.redirected) {
-    location.reload();
-    return;
-  }
+async function refreshHead(contact) {
+  const answer = await fetch(`/c/${encodeURIComponent(contact)}/head`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const bottom = document.querySelector(".bottom");
-  if (page.querySelector(".bottom")?.dataset.hold !== bottom.dataset.hold) location.reload();
-  document.querySelector(".bar").replaceWith(page.querySelector(".bar"));
+  const now = page.querySelector(".bar");
+  const bar = document.querySelector(".bar");
+  // What is being typed is kept.
+  if (answer.ok && now?.dataset.hold === bar.dataset.hold) bar.replaceWith(now);
+  else location.reload();
 }
 
 function notify() {
