@@ -248,7 +248,7 @@ async def queue_blob(node: Node, url: str, data: bytes) -> str:
 
 
 async def test_blobs_go_up_and_down(make_node: Any, our_relay: Any) -> None:
-    alice, bob = make_node(), make_node()
+    alice, bob = make_node(), make_node(absence_limit=0)
     data = [CRYPTO.random(300_000), CRYPTO.random(10), CRYPTO.random(70_000)]
     async with our_relay.running() as url, alice.running(), bob.running():
         names = [await queue_blob(alice, url, one) for one in data]

@@ -2,8 +2,8 @@
 
 The rules of this file:
 
-1. A frame is the unit of the ratchet; a part is the unit of the wire. A frame is cut into parts that
-   fit the buckets, so that a relay's size limit never touches the ratchet.
+1. A frame is the unit of the ratchet; a part is the unit of the wire. A frame is cut into parts
+   that fit the buckets, so that a relay's size limit never touches the ratchet.
 2. Every part is padded to 1, 4, 16 or 40 KiB before it is sealed; nothing else of its length shows.
 3. The event is signed by a fresh key that is used once. `p` is the recipient's inbox key.
    created_at lies half a day to two days back; expiration counts whole days from created_at, so
@@ -76,7 +76,7 @@ def largest_bucket(max_content: int | None) -> int:
 
 
 def split(identity: bytes, session: bytes, sequence: int, frame: bytes, bucket: int) -> list[Part]:
-    """Cut a frame into parts for buckets of at most `bucket` bytes. Raises ValueError past 1,024."""
+    """Cut a frame into parts of at most `bucket` bytes, padded. Raises ValueError past 1,024."""
     room = bucket - _HEADER.size
     pieces = [frame[at : at + room] for at in range(0, len(frame), room)] or [b""]
     if len(pieces) > MAX_PARTS:
@@ -160,7 +160,7 @@ def envelope_bytes(event: Event) -> bytes:
 
 
 async def open_envelope(crypto: Crypto, event: Event, inbox: str, secrets: Iterable[bytes]) -> Part:
-    """Open an envelope with the first of the secret sealing keys that fits. Raises InvalidEnvelope."""
+    """Open an envelope with the first of the secret keys that fits. Raises InvalidEnvelope."""
     sealed = envelope_bytes(event)
     info = _LABEL + bytes.fromhex(inbox)
     for secret in secrets:

@@ -1,4 +1,4 @@
-"""The delivery log in the vault: tables `delivery`, `mark`, `wanted`, `relay_cursor`, `relay_facts`.
+"""The delivery log in the vault: `delivery`, `mark`, `wanted`, `relay_cursor`, `relay_facts`.
 
 The functions over a transaction are for chat, which queues in the same transaction in which it
 changes its own tables; the class is what sync sees.
