@@ -44,7 +44,7 @@ async def wire_to(relay: str) -> AsyncIterator[Wire]:
         server, to_server = await asyncio.open_connection(host, port)
         count = Count(back.get_extra_info("peername")[1])
         wire.counts.append(count)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(
                 _pump(client, to_server, count, "up"), _pump(server, back, count, "down")
             )
