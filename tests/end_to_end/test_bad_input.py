@@ -170,13 +170,8 @@ async def test_a_clock_that_is_hours_off(people: Make, tmp_path: Path, ahead: fl
         bo, cy = await people("Bo", url), await people("Cy", url)
         await meet(ana, bo)
         await meet(cy, ana)
-        spoken = []
-        for number in range(12):
-            for one, other in ((ana, bo), (bo, ana)):
-                spoken.append(f"{one.name} {number}")
-                await one.say(other.name, spoken[-1])
-                await other.until_there(one.name, *spoken)
-        assert await ana.texts("Bo") == spoken
+        spoken: list[str] = []
+        await _speak(spoken, *[(ana, bo), (bo, ana)] * 12)
         file = Outgoing("map.bin", "application/octet-stream", FILE)
         for one, other in ((ana, bo), (bo, ana)):
             sent = await one.chat.send(await one.to(other.name), "a file", files=[file])
@@ -184,6 +179,27 @@ async def test_a_clock_that_is_hours_off(people: Make, tmp_path: Path, ahead: fl
             await other.chat.seen(await other.to(one.name))
         await asyncio.gather(ana.until_states("Bo", "read"), bo.until_states("Ana", "read"))
     assert len(await FileBlobs(relay.folder).names()) == 2  # neither had to travel as frames
+
+
+async def test_a_clock_that_is_put_right(people: Make, tmp_path: Path) -> None:
+    async with OurRelay(tmp_path / "relay").running() as url:
+        ana, bo = await people("Ana", url, ahead=5 * HOUR), await people("Bo", url)
+        await meet(ana, bo)
+        spoken: list[str] = []
+        await _speak(spoken, (ana, bo), (bo, ana))
+        await ana.leave()
+        ana.clock = time.time
+        await ana.come_back()
+        await _speak(spoken, (bo, ana), (bo, ana), (bo, ana), (ana, bo), (bo, ana), (ana, bo))
+
+
+async def _speak(spoken: list[str], *turns: tuple[Person, Person]) -> None:
+    """Say something in turns; both see all that was spoken in the same order."""
+    for one, other in turns:
+        spoken.append(f"{one.name} {len(spoken)}")
+        await one.say(other.name, spoken[-1])
+        await other.until_there(one.name, *spoken)
+        assert await one.texts(other.name) == spoken
 
 
 async def test_what_waited_longer_than_relays_keep_it(people: Make, tmp_path: Path) -> None:
