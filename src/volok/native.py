@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 from functools import lru_cache
 
 import coincurve
@@ -40,6 +41,8 @@ from volok.model.crypto import (
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _MLKEM_PUBLIC = SEALING_PUBLIC_BYTES - 32
 _MLKEM_SEED = SEALING_SECRET_BYTES - 32
+_POOL = 4096
+"""Bytes read from the operating system's generator at once."""
 _SECRETS = 64
 """Loaded secret sealing keys that one instance keeps."""
 
@@ -83,6 +86,13 @@ def _olm_message(message: bytes) -> vodozemac.AnyOlmMessage:
         return vodozemac.AnyOlmMessage.from_parts(message[0], message[1:])
     except ValueError as error:
         raise CryptoError("Not an Olm message.") from error
+
+
+def _signing_key(raw: bytes) -> coincurve.PrivateKey:
+    try:
+        return coincurve.PrivateKey(_secret(raw))
+    except ValueError as error:
+        raise CryptoError("Not a secret key.") from error
 
 
 class _Session:
@@ -148,31 +158,58 @@ class _Account:
         return self._account.pickle(key).encode()
 
 
+class _Entropy:
+    """Bytes of the operating system's generator, read 4 KiB at a time, each handed out once.
+
+    A read lets go of the interpreter; getting it back in a busy process takes longer than a
+    signature.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._pool, self._at = b"", 0
+
+    def take(self, count: int) -> bytes:
+        """Return `count` bytes."""
+        if count > _POOL // 8:
+            return os.urandom(count)
+        with self._lock:
+            if self._at + count > len(self._pool):
+                self._pool, self._at = os.urandom(_POOL), 0
+            self._at += count
+            return self._pool[self._at - count : self._at]
+
+
+_ENTROPY = _Entropy()
+
+
 class NativeCrypto(Crypto):
     """`Crypto` by native libraries. Safe to share between threads.
 
-    Keeps the loaded form of the last few secret sealing keys, which takes longer to make than to
-    use: whoever opens a vault makes an instance for it and lets go of both together.
+    Keeps the loaded form of the last few secret sealing keys and of the last signing key, which
+    takes longer to make than to use: whoever opens a vault makes an instance for it and lets go of
+    both together.
     """
 
     def __init__(self) -> None:
         self._sealing_secret = lru_cache(maxsize=_SECRETS)(_sealing_secret)
+        self._signing_key = lru_cache(maxsize=1)(_signing_key)
 
     def random(self, count: int) -> bytes:
-        return os.urandom(count)
+        return _ENTROPY.take(count)
 
     def public_key(self, secret_key: bytes) -> bytes:
-        try:
-            return coincurve.PublicKeyXOnly.from_secret(_secret(secret_key)).format()
-        except ValueError as error:
-            raise CryptoError("Not a secret key.") from error
+        return self._signing_key(secret_key).public_key.format()[1:]
 
     def sign(self, secret_key: bytes, message: bytes) -> bytes:
         try:
-            key = coincurve.PrivateKey(_secret(secret_key))
-            return key.sign_schnorr(message, os.urandom(32))
+            return self._signing_key(secret_key).sign_schnorr(message, _ENTROPY.take(32))
         except ValueError as error:
-            raise CryptoError("Not a secret key or not a 32-byte message.") from error
+            raise CryptoError("Not a 32-byte message.") from error
 
     def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         try:
