@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ceiling import ceiling
+from bench.ceiling import Ceiling, ceiling
 from bench.proc import cpu_ms
 from bench.wire import wire_to
 from tests.end_to_end.processes import NodeProcess, RelayProcess
@@ -30,15 +30,21 @@ class Rounds:
 
     rates: list[float]
     """Messages per second, from the first call of send to the last commit at the receiver."""
-    ceilings: list[float]
+    ceilings: list[Ceiling]
     cpu: dict[str, list[float]]
     """Milliseconds of CPU per message, by process; the ceiling's beside them."""
 
     @property
     def share(self) -> float:
-        """The part of the ceiling that was reached: the median of the rounds' own ratios."""
+        """The part of the pair's ceiling that was reached: the median of the rounds' own ratios."""
         pairs = zip(self.rates, self.ceilings, strict=True)
-        return statistics.median(rate / ceiling for rate, ceiling in pairs)
+        return statistics.median(rate / ceiling.pair for rate, ceiling in pairs)
+
+    @property
+    def share_of_machine(self) -> float:
+        """The same beside the machine's ceiling."""
+        pairs = zip(self.rates, self.ceilings, strict=True)
+        return statistics.median(rate / ceiling.machine for rate, ceiling in pairs)
 
 
 @contextlib.asynccontextmanager
@@ -78,10 +84,10 @@ async def _until_known(remote: Remote, name: str) -> None:
             await asyncio.sleep(_POLL)
 
 
-async def throughput(folder: Path, count: int, rounds: int, seconds: float) -> Rounds:
+async def throughput(folder: Path, count: int, rounds: int) -> Rounds:
     """Alice is a bot with a node of its own (`volok.Node`), Bob's node is up (`volok up`).
 
-    Each round measures the ceiling for `seconds`, then queues `count` texts at once.
+    Each round measures the ceilings of `count` messages, then queues `count` texts at once.
     """
     names = ("sender", "relay", "receiver", "cryptography alone")
     result = Rounds([], [], {name: [] for name in names})
@@ -91,9 +97,9 @@ async def throughput(folder: Path, count: int, rounds: int, seconds: float) -> R
             pids = {"sender": sender.pid, "relay": pid(relay), "receiver": pid(bob)}
             await _burst(sender, at_bob, 100, 100)  # everything is loaded and connected
             for turn in range(rounds):
-                rate, cost = await ceiling(TEXT, seconds)
-                result.ceilings.append(rate)
-                result.cpu["cryptography alone"].append(cost)
+                most = await ceiling(TEXT, count)
+                result.ceilings.append(most)
+                result.cpu["cryptography alone"].append(most.cpu)
                 before = {name: cpu_ms(number) for name, number in pids.items()}
                 passed = await _burst(sender, at_bob, count, 100 + count * (turn + 1))
                 result.rates.append(count / passed)
