@@ -1,1 +1,1 @@
-"""The nostr protocol for both roles, bundles: pure; session.py alone does I/O."""
+"""The nostr protocol for both roles, and bundles: a pure core with a ring of I/O around it."""

@@ -291,6 +291,11 @@ class FakeChat:
         self._recount(message.contact)
         await self._changed(message.contact, message_id)
 
+    async def retry(self, message_id: str) -> None:
+        message = await self.message(message_id)
+        self.log[message_id] = replace(message, state=MessageState.QUEUED, problem=None)
+        await self._changed(message.contact, message_id)
+
     async def seen(self, contact_id: str) -> None:
         for id, one in self.log.items():
             if one.contact == contact_id and one.state is MessageState.RECEIVED:

@@ -257,3 +257,15 @@ async def test_cut_is_a_slice(parts: list[bytes], start: int, length: int) -> No
 def test_only_plain_types_are_shown(claimed: str) -> None:
     assert media_type(claimed) in SHOWN | {"application/octet-stream"}
     assert media_type("image/JPEG; x=1") == "image/jpeg"
+
+
+async def test_a_message_that_failed_can_be_tried_again(
+    browser: httpx.AsyncClient, node: FakeNode, anna: str
+) -> None:
+    failed = next(one for one in node.chat.log.values() if one.state is MessageState.FAILED)
+    menu = await browser.get(f"/m/{failed.id}/menu")
+    assert f"/m/{failed.id}/retry" in menu.text
+    response = await browser.post(f"/m/{failed.id}/retry", headers=SCRIPT)
+    assert response.status_code == 200
+    assert node.chat.log[failed.id].state is MessageState.QUEUED
+    assert "/retry" not in (await browser.get(f"/m/{failed.id}/menu")).text

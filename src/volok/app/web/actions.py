@@ -1,4 +1,4 @@
-"""What one can do with a message: react, answer, edit, delete."""
+"""What one can do with a message: react, answer, edit, delete, try again."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ async def delete(request: Request) -> Response:
     if everyone:
         return await _changed(request, id)
     return Response("") if is_htmx(request) else moved(request, f"/c/{contact}")
+
+
+async def retry(request: Request) -> Response:
+    """POST /m/ID/retry: send a message that failed once more."""
+    id = request.path_params["id"]
+    await chat(request).retry(id)
+    return await _changed(request, id)
 
 
 async def _changed(request: Request, id: str) -> Response:

@@ -62,6 +62,7 @@ ROUTES = [
     Route("/m/{id}/menu", actions.menu, methods=_GET),
     Route("/m/{id}/react", actions.react, methods=_POST),
     Route("/m/{id}/delete", actions.delete, methods=_POST),
+    Route("/m/{id}/retry", actions.retry, methods=_POST),
     Route("/files/{id}", files.file, methods=_GET),
     Route("/files/{id}/once", files.once, methods=_POST),
     Route("/invites", invites.invites, methods=_BOTH),
