@@ -120,6 +120,7 @@ _CORE = (
     "CREATE INDEX outbox_frame ON outbox (session, sequence)",
     "CREATE INDEX outbox_contact ON outbox (contact, type)",
     "CREATE INDEX outbox_message ON outbox (message)",
+    "CREATE INDEX outbox_refused ON outbox (contact, number) WHERE refused IS NOT NULL",
     """CREATE TABLE sealed (
         event TEXT PRIMARY KEY,
         outbox INTEGER NOT NULL,

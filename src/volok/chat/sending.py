@@ -97,31 +97,46 @@ async def send_waiting(kit: Kit) -> bool:
             contact: [str(url) for (url,) in contact_relays(hands.tx, contact)]
             for contact in {row.contact for row in rows}
         }
-        for row, events in sealed:
-            _record(hands, row, events, relays[row.contact])
+        _record(hands, sealed, relays)
         hands.effects.queued = True
 
     await kit.change_quietly(record)
     return True
 
 
-def _record(hands: Hands, row: Ready, events: list[Event], relays: list[str]) -> None:
+def _record(
+    hands: Hands, sealed: list[tuple[Ready, list[Event]]], relays: dict[str, list[str]]
+) -> None:
     tx = hands.tx
-    expires_at = min((e.created_at for e in events), default=0) + (
-        hands.settings.envelope_days * DAY
-    )
     # A receipt may have come while we sealed: then the row is gone and nothing needs to go out.
-    still = tx.execute(
-        "UPDATE outbox SET sealed = 1, expires_at = ?, bucket = ?, refused = ? "
-        "WHERE number = ? AND session = ? RETURNING number",
-        (expires_at, row.bucket, None if events else "key", row.number, row.session),
+    first, last = sealed[0][0].number, sealed[-1][0].number
+    present = tx.execute(
+        "SELECT number, session FROM outbox WHERE number BETWEEN ? AND ? AND session IS NOT NULL",
+        (first, last),
     )
-    if not still:
-        hands.effects.done_events += [event.id for event in events]
-        return
-    hands.effects.done_events += drop_sealed(tx, row.number)
+    sessions: dict[int, bytes] = dict(present)
+    done, rows, parts = [], [], []
+    for row, events in sealed:
+        if sessions.get(row.number) != row.session:
+            hands.effects.done_events += [event.id for event in events]
+            continue
+        expires_at = min((e.created_at for e in events), default=0)
+        expires_at += hands.settings.envelope_days * DAY
+        refused = None if events else "key"
+        rows.append((expires_at, row.bucket, refused, row.number))
+        parts += [(event.id, row.number, part) for part, event in enumerate(events)]
+        done.append((row, events))
+    again = tx.execute(
+        "SELECT DISTINCT outbox FROM sealed WHERE outbox BETWEEN ? AND ?", (first, last)
+    )
+    renewed = {row.number for row, _ in done} & {number for (number,) in again}
+    for number in renewed:
+        hands.effects.done_events += drop_sealed(tx, number)
     tx.many(
-        "INSERT INTO sealed (event, outbox, part) VALUES (?, ?, ?)",
-        [(event.id, row.number, part) for part, event in enumerate(events)],
+        "UPDATE outbox SET sealed = 1, expires_at = ?, bucket = ?, refused = ? WHERE number = ?",
+        rows,
     )
-    queue(tx, ItemKind.EVENT, [event.id for event in events], relays)
+    tx.many("INSERT INTO sealed (event, outbox, part) VALUES (?, ?, ?)", parts)
+    for contact, urls in relays.items():
+        events_of = [event.id for row, events in done if row.contact == contact for event in events]
+        queue(tx, ItemKind.EVENT, events_of, urls)
