@@ -271,3 +271,40 @@ async def test_forget_leaves_nothing(world: World) -> None:
     await ana.chat.forget(await ana.to("Bo"))
     assert await ana.chat.contacts() == []
     assert await ana.chat.search("secret") == []
+
+
+async def test_unblocking_leads_back_to_where_it_stood(world: World) -> None:
+    ana, bo = await world.person("Ana"), await world.person("Bo")
+    invite = await ana.chat.invite()
+    await world.step()
+    contact = await bo.chat.accept(invite.link)
+    await bo.chat.block(contact.id, True)
+    await bo.chat.block(contact.id, False)
+    assert (await bo.chat.contact(contact.id)).state is ContactState.WAITING
+    await world.run()
+    assert (await bo.chat.contact(contact.id)).state is ContactState.ACTIVE
+    await bo.vault.transact(
+        lambda tx: tx.execute("UPDATE contact SET pending_identity = x'01', state = 'key-changed'")
+    )
+    await bo.chat.block(contact.id, True)
+    await bo.chat.block(contact.id, False)
+    assert (await bo.chat.contact(contact.id)).state is ContactState.KEY_CHANGED
+
+
+async def test_an_invite_of_long_ago_leaves_no_request_behind(world: World) -> None:
+    ana, bo = await world.person("Ana"), await world.person("Bo")
+    await world.meet(ana, bo)
+    (inbox,) = [
+        inbox
+        for (inbox,) in await ana.vault.read(
+            lambda tx: tx.execute("SELECT public FROM inbox WHERE invite IS NOT NULL")
+        )
+    ]
+    await ana.vault.transact(
+        lambda tx: tx.execute("INSERT INTO spent VALUES ('e', ?, ?)", (inbox, 1 << 60))
+    )
+    world.clock.time += 60 * 86_400
+    await world.run()
+    for table, column in (("inbox", "public"), ("sealing", "inbox"), ("spent", "inbox")):
+        query = f"SELECT 1 FROM {table} WHERE {column} = ?"
+        assert await ana.vault.read(lambda tx, q=query: tx.execute(q, (inbox,))) == []

@@ -11,9 +11,9 @@ from volok.model.envelope import (
     DAY,
     InvalidEnvelope,
     Part,
+    content_bytes,
     content_length,
     encode_part,
-    envelope_bytes,
     largest_bucket,
     open_envelope,
     parse_part,
@@ -83,7 +83,7 @@ async def test_opened_by_its_key_and_inbox_alone() -> None:
     inbox = CRYPTO.public_key(CRYPTO.random(32)).hex()
     part = Part(bytes(32), bytes([7]) * 32, 3, 0, 1, b"frame")
     event = await seal_envelope(CRYPTO, inbox, key.public, part, NOW, 30)
-    assert len(envelope_bytes(event)) == 1024 + 1136
+    assert len(content_bytes(event.content)) == 1024 + 1136
     opened = await open_envelope(CRYPTO, event, inbox, [other.secret, key.secret])
     assert opened == part
     with pytest.raises(InvalidEnvelope):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volok.chat import contacts
-from volok.chat.history import drop_files
+from volok.chat.history import remove_message
 from volok.chat.hooks import Hands
 from volok.chat.kit import Kit
 from volok.chat.receive import close_gaps
@@ -61,15 +61,9 @@ def ask_for_missing(hands: Hands) -> None:
 def expire_messages(hands: Hands) -> None:
     """Remove messages whose time has come, with their files."""
     tx = hands.tx
-    rows = tx.execute(
-        "SELECT number, id, contact FROM message WHERE expires_ms <= ?", (hands.now_ms,)
-    )
-    for number, message, contact in rows:
-        hands.effects.gone_blobs += drop_files(tx, message)
-        tx.execute("DELETE FROM file WHERE message = ?", (message,))
-        tx.execute("DELETE FROM words WHERE rowid = ?", (number,))
-        tx.execute("DELETE FROM reaction WHERE message = ?", (message,))
-        tx.execute("DELETE FROM message WHERE number = ?", (number,))
+    rows = tx.execute("SELECT id, contact FROM message WHERE expires_ms <= ?", (hands.now_ms,))
+    for message, contact in rows:
+        hands.effects.gone_blobs += remove_message(tx, message)
         journal(tx, contact, message)
 
 
@@ -104,10 +98,12 @@ def rotate_keys(hands: Hands) -> None:
         "(SELECT public FROM (SELECT public, max(created_at) FROM sealing GROUP BY inbox))",
         (now - int(hands.settings.keep_keys),),
     )
-    tx.execute(
-        "DELETE FROM inbox WHERE invite IN (SELECT id FROM invite WHERE expires_at < ?)",
+    # With what is still to be asked of relays: an inbox that is gone can sign no request.
+    for (inbox,) in tx.execute(
+        "SELECT i.public FROM inbox i JOIN invite v ON v.id = i.invite WHERE v.expires_at < ?",
         (now - int(hands.settings.keep_keys),),
-    )
+    ):
+        contacts.drop_inbox(tx, inbox)
     tx.execute(
         "DELETE FROM journal WHERE cursor <= (SELECT max(cursor) FROM journal) - ?",
         (hands.settings.journal_lines,),

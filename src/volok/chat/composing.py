@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from volok.chat import history
+from volok.chat.contacts import contact_relays
 from volok.chat.content import MAX_FILES, MAX_TIMER, FileContent
-from volok.chat.history import add_file, change_text, drop_files, erase_text, index_text
+from volok.chat.history import add_file, change_text, erase_text, index_text, remove_message
 from volok.chat.hooks import Hands
 from volok.chat.marks import takes_blobs
 from volok.chat.messages import file_views, one
@@ -51,8 +52,7 @@ def check(
     limit = settings.file_limit
     if any(len(file.data) > limit for file in files):
         raise ChatError(f"A file can have at most {limit // (1024 * 1024)} MB.")
-    reachable = tx.execute("SELECT 1 FROM contact_relay WHERE contact = ?", (contact,))
-    if reachable and not takes_blobs(tx, contact):
+    if contact_relays(tx, contact) and not takes_blobs(tx, contact):
         limit = settings.framed_limit
         if any(len(file.data) > limit for file in files):
             raise ChatError(
@@ -123,12 +123,9 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
 
 def _attach(hands: Hands, draft: Draft, message: str) -> None:
     tx = hands.tx
-    relays = [
-        str(url)
-        for (url,) in tx.execute(
-            "SELECT url FROM contact_relay WHERE contact = ?", (draft.contact,)
-        )
-    ]
+    if not draft.files:
+        return
+    relays = contact_relays(tx, draft.contact)
     for place, file in enumerate(draft.files):
         add_file(tx, f"{message}{place:02x}", message, draft.contact, place, file, here=True)
         queue(tx, ItemKind.BLOB, [chunk.name for chunk in file.chunks], relays)
@@ -181,21 +178,17 @@ def edit(hands: Hands, message: str, text: str) -> None:
 def delete(hands: Hands, message: str, for_everyone: bool) -> None:
     """Delete a message for both (ours only), or here."""
     tx = hands.tx
-    rows = tx.execute("SELECT contact, mine, number FROM message WHERE id = ?", (message,))
+    rows = tx.execute("SELECT contact, mine FROM message WHERE id = ?", (message,))
     if not rows:
         raise ChatError("This message is not here any more.")
-    contact, mine, number = rows[0]
+    contact, mine = rows[0]
     if for_everyone:
         if not mine:
             raise ChatError("Only your own messages can be deleted for both.")
         hands.effects.gone_blobs += erase_text(tx, contact, message, mine=True)
         _tell(hands, contact, "delete", message, "")
     else:
-        hands.effects.gone_blobs += drop_files(tx, message)
-        tx.execute("DELETE FROM file WHERE message = ?", (message,))
-        tx.execute("DELETE FROM words WHERE rowid = ?", (number,))
-        tx.execute("DELETE FROM reaction WHERE message = ?", (message,))
-        tx.execute("DELETE FROM message WHERE number = ?", (number,))
+        hands.effects.gone_blobs += remove_message(tx, message)
     journal(tx, contact, message)
 
 

@@ -14,6 +14,13 @@ RESET_KEYS = 2
 """Reset keys of an inbox that stay usable: what Olm keeps."""
 
 
+def drop_inbox(tx: Transaction, inbox: str) -> None:
+    """Forget an inbox, its keys, and everything held for it or to be asked of relays about it."""
+    for table in ("held_frame", "held_part", "sealing", "spent"):
+        tx.execute(f"DELETE FROM {table} WHERE inbox = ?", (inbox,))  # noqa: S608 (fixed names)
+    tx.execute("DELETE FROM inbox WHERE public = ?", (inbox,))
+
+
 def own_relays(tx: Transaction) -> tuple[str, ...]:
     """The relays at which we read our inboxes."""
     return tuple(json.loads(str(setting(tx, "relays", "[]"))))
@@ -64,18 +71,17 @@ def new_sealing_key(tx: Transaction, keys: Keys, inbox: str, now: int) -> bytes:
 
 def set_relays(tx: Transaction, contact: str, relays: tuple[str, ...]) -> None:
     """Replace the relays of a contact; what waits is sealed anew for them."""
-    had = {url for (url,) in contact_relays(tx, contact)}
-    if had == set(relays):
+    if set(contact_relays(tx, contact)) == set(relays):
         return
     tx.execute("DELETE FROM contact_relay WHERE contact = ?", (contact,))
     tx.many("INSERT INTO contact_relay VALUES (?, ?)", [(contact, url) for url in relays])
     tx.execute("UPDATE outbox SET sealed = 0 WHERE contact = ?", (contact,))
 
 
-def contact_relays(tx: Transaction, contact: str) -> list[tuple[str]]:
+def contact_relays(tx: Transaction, contact: str) -> list[str]:
     """The relays of a contact."""
     rows = tx.execute("SELECT url FROM contact_relay WHERE contact = ? ORDER BY url", (contact,))
-    return [(str(url),) for (url,) in rows]
+    return [str(url) for (url,) in rows]
 
 
 def learn(tx: Transaction, contact: str, came: Introduction) -> None:

@@ -111,7 +111,19 @@ def erase_text(tx: Transaction, contact: str, message: str, *, mine: bool) -> li
     )
     if not rows:
         return []
-    tx.execute("DELETE FROM words WHERE rowid = ?", (rows[0][0],))
+    return _strip(tx, message, rows[0][0])
+
+
+def remove_message(tx: Transaction, message: str) -> list[str]:
+    """Remove a message with everything that hangs on it; returns the blobs to erase."""
+    gone = []
+    for (number,) in tx.execute("DELETE FROM message WHERE id = ? RETURNING number", (message,)):
+        gone += _strip(tx, message, number)
+    return gone
+
+
+def _strip(tx: Transaction, message: str, number: int) -> list[str]:
+    tx.execute("DELETE FROM words WHERE rowid = ?", (number,))
     tx.execute("DELETE FROM reaction WHERE message = ?", (message,))
     gone = drop_files(tx, message)
     tx.execute("DELETE FROM file WHERE message = ?", (message,))

@@ -17,7 +17,14 @@ import re
 import struct
 from dataclasses import dataclass
 
-from volok.model.crypto import SEALING_PUBLIC_BYTES, Crypto, CryptoError, hkdf
+from volok.model.crypto import (
+    HPKE_OVERHEAD,
+    SEALING_PUBLIC_BYTES,
+    Crypto,
+    CryptoError,
+    hkdf,
+)
+from volok.model.envelope import BUCKETS
 
 MAX_LINK = 200
 """Characters of a link: what fits comfortably into a small QR code and a text message."""
@@ -26,7 +33,7 @@ _PREFIX = "volok:i1/"
 _LINK = re.compile(r"volok:i1/([A-Za-z0-9_-]{64})(?:/(\S*))?")
 _FILE_MAGIC = b"volok-invite\x01"
 _HEAD = struct.Struct(f">B32s32s32sBQ{SEALING_PUBLIC_BYTES}s")
-_SEALED = 1024 + 1136
+_SEALED = BUCKETS[0] + HPKE_OVERHEAD
 """Length of a sealed bundle: the same as that of the smallest envelope."""
 _MULTIPLE = 1
 MAX_NAME = 64

@@ -136,7 +136,7 @@ def _fail(tx: Transaction, contact: str, message: str, problem: str) -> None:
 
 def takes_blobs(tx: Transaction, contact: str) -> bool:
     """Whether any relay of a contact may take blobs, as far as we know."""
-    return any(facts(tx, url).blossom is not False for (url,) in contact_relays(tx, contact))
+    return any(facts(tx, url).blossom is not False for url in contact_relays(tx, contact))
 
 
 def _blob_refused(hands: Hands, mark: Mark) -> list[str]:

@@ -42,7 +42,7 @@ from volok.chat.views import (
 )
 from volok.chat.worker import Worker
 from volok.model.crypto import Crypto
-from volok.model.envelope import InvalidEnvelope, wrap
+from volok.model.envelope import InvalidEnvelope, content_bytes, wrap
 from volok.store.blobs import Blobs
 from volok.store.deliveries import ItemKind
 from volok.store.store import Store
@@ -324,7 +324,7 @@ class Messenger:
             locator = locator_secret(parsed.secret)
             for content in await self._kit.fetch_invite(parsed.relays, locator):
                 try:
-                    sealed = people.sealed_content(content)
+                    sealed = content_bytes(content)
                     bundle = open_bundle(self._kit.keys.crypto, parsed.secret, sealed)
                 except (InvalidInvite, InvalidEnvelope):
                     continue

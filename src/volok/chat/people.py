@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +9,7 @@ from functools import partial
 
 from volok.chat import contacts
 from volok.chat.content import MAX_RELAYS, MAX_TIMER
-from volok.chat.history import drop_files
+from volok.chat.history import remove_message
 from volok.chat.hooks import Hands, drop_sealed, restart
 from volok.chat.invite_codec import MAX_NAME, clip, parse_bundle
 from volok.chat.kit import Kit
@@ -21,7 +19,7 @@ from volok.chat.records import journal, set_setting, setting
 from volok.chat.sending import Ready, ready_rows, seal
 from volok.chat.views import Change, ChatError, ContactState
 from volok.model.crypto import Crypto
-from volok.model.envelope import BUCKETS, InvalidEnvelope
+from volok.model.envelope import BUCKETS
 from volok.model.urls import normalise_relay_url
 from volok.store.vault import Transaction
 
@@ -165,7 +163,15 @@ def set_flag(hands: Hands, contact: str, flag: str, on: bool) -> None:
 def block(hands: Hands, contact: str, on: bool) -> None:
     """Block or unblock."""
     _must_exist(hands.tx, contact)
-    state = ContactState.BLOCKED if on else ContactState.ACTIVE
+    if on:
+        state = ContactState.BLOCKED
+    else:
+        # Where it stood before: a block must not answer an invite or accept a changed key.
+        token, pending = hands.tx.execute(
+            "SELECT token, pending_identity FROM contact WHERE id = ?", (contact,)
+        )[0]
+        state = ContactState.WAITING if token is not None else ContactState.ACTIVE
+        state = ContactState.KEY_CHANGED if pending is not None else state
     hands.tx.execute("UPDATE contact SET state = ? WHERE id = ?", (state.value, contact))
     hands.effects.scopes = True
     journal(hands.tx, contact)
@@ -184,22 +190,15 @@ def forget(hands: Hands, contact: str) -> None:
     _must_exist(tx, contact)
     for (number,) in tx.execute("SELECT number FROM outbox WHERE contact = ?", (contact,)):
         hands.effects.done_events += drop_sealed(tx, number)
-    for message, number in tx.execute(
-        "SELECT id, number FROM message WHERE contact = ?", (contact,)
-    ):
-        hands.effects.gone_blobs += drop_files(tx, message)
-        tx.execute("DELETE FROM words WHERE rowid = ?", (number,))
-        tx.execute("DELETE FROM reaction WHERE message = ?", (message,))
+    for (message,) in tx.execute("SELECT id FROM message WHERE contact = ?", (contact,)):
+        hands.effects.gone_blobs += remove_message(tx, message)
     (inbox,) = tx.execute("SELECT inbox FROM contact WHERE id = ?", (contact,))[0]
     tables = (
-        "outbox", "message", "file", "early", "seen", "session", "content_known",
-        "retired_epoch", "contact_relay",
+        "outbox", "early", "seen", "session", "content_known", "retired_epoch", "contact_relay",
     )  # fmt: skip
     for table in tables:
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608
-    for table in ("held_frame", "held_part", "sealing", "spent"):
-        tx.execute(f"DELETE FROM {table} WHERE inbox = ?", (inbox,))  # noqa: S608
-    tx.execute("DELETE FROM inbox WHERE public = ?", (inbox,))
+    contacts.drop_inbox(tx, inbox)
     tx.execute("DELETE FROM contact WHERE id = ?", (contact,))
     hands.effects.scopes = True
     journal(tx, contact)
@@ -229,14 +228,6 @@ def journal_after(tx: Transaction, cursor: int) -> list[Change]:
         (cursor,),
     )
     return [Change(n, kind, contact, message, bool(new)) for n, kind, contact, message, new in rows]
-
-
-def sealed_content(content: str) -> bytes:
-    """The bytes of an event's content. Raises InvalidEnvelope."""
-    try:
-        return base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidEnvelope("Not base64.") from error
 
 
 async def parcels(kit: Kit, contact: str | None) -> AsyncIterator[Parcel]:

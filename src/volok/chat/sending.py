@@ -34,7 +34,7 @@ class Ready:
 
 def bucket_for(tx: Transaction, contact: str, cap: int | None) -> int:
     """The largest bucket that every relay of a contact takes."""
-    buckets = [largest_bucket(facts(tx, url).max_content) for (url,) in contact_relays(tx, contact)]
+    buckets = [largest_bucket(facts(tx, url).max_content) for url in contact_relays(tx, contact)]
     return min([*buckets, cap or BUCKETS[-1]])
 
 
@@ -94,8 +94,7 @@ async def send_waiting(kit: Kit) -> bool:
 
     def record(hands: Hands) -> None:
         relays = {
-            contact: [str(url) for (url,) in contact_relays(hands.tx, contact)]
-            for contact in {row.contact for row in rows}
+            contact: contact_relays(hands.tx, contact) for contact in {row.contact for row in rows}
         }
         _record(hands, sealed, relays)
         hands.effects.queued = True

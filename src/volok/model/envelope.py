@@ -24,7 +24,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from volok.model.crypto import Crypto, CryptoError
+from volok.model.crypto import HPKE_OVERHEAD, Crypto, CryptoError
 from volok.model.event import Event, sign_event
 
 KIND_ENVELOPE = 1059
@@ -62,7 +62,7 @@ class Part:
 
 def content_length(bucket: int) -> int:
     """Characters of `content` that a part of this bucket takes on the wire."""
-    sealed = bucket + 1136
+    sealed = bucket + HPKE_OVERHEAD
     return (sealed + 2) // 3 * 4
 
 
@@ -151,17 +151,17 @@ async def seal_envelope(
     return wrap(crypto, inbox, await crypto.seal(sealing_key, info, encode_part(part)), now, days)
 
 
-def envelope_bytes(event: Event) -> bytes:
-    """The sealed bytes of an event. Raises InvalidEnvelope."""
+def content_bytes(content: str) -> bytes:
+    """The sealed bytes in the content of an event. Raises InvalidEnvelope."""
     try:
-        return base64.b64decode(event.content, validate=True)
+        return base64.b64decode(content, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidEnvelope("Not base64.") from error
 
 
 async def open_envelope(crypto: Crypto, event: Event, inbox: str, secrets: Iterable[bytes]) -> Part:
     """Open an envelope with the first of the secret keys that fits. Raises InvalidEnvelope."""
-    sealed = envelope_bytes(event)
+    sealed = content_bytes(event.content)
     info = _LABEL + bytes.fromhex(inbox)
     for secret in secrets:
         try:
