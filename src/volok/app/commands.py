@@ -139,10 +139,8 @@ class Commands:
 
     async def send(self, contact: str, text: str, files: list[str]) -> Json:
         """See `CommandSet.send`."""
-        chat = self._node.chat
-        contact_id, name = await chat.identify(contact)
         outgoing = [await asyncio.to_thread(_outgoing, Path(path)) for path in files]
-        message = await chat.send(contact_id, text, outgoing)
+        message, name = await self._node.chat.send_to(contact, text, outgoing)
         return message_shape(message, name)
 
     async def read(

@@ -11,7 +11,7 @@ from volok.chat.content import MAX_FILES, MAX_TIMER, FileContent
 from volok.chat.history import add_file, change_text, erase_text, index_text, remove_message
 from volok.chat.hooks import Hands
 from volok.chat.marks import takes_blobs
-from volok.chat.messages import file_views, one
+from volok.chat.messages import COLUMNS, file_views, fresh_view, identify
 from volok.chat.payload import Body
 from volok.chat.records import journal, last_place, notice, put_out
 from volok.chat.settings import ChatSettings
@@ -36,9 +36,12 @@ class Draft:
 
 def check(
     tx: Transaction, contact: str, text: str, files: Sequence[Outgoing], settings: ChatSettings
-) -> None:
-    """Raise ChatError for a message that cannot be sent to this contact."""
-    state, *_ = _contact(tx, contact)
+) -> tuple[int, int]:
+    """Raise ChatError for a message that cannot be sent to this contact.
+
+    Returns the counter of the last message sent to them, and the timer of the conversation.
+    """
+    state, sent, timer = _contact(tx, contact)
     if state == ContactState.BLOCKED.value:
         raise ChatError("You have blocked this contact. Unblock them to write.")
     if not text.strip() and not files:
@@ -48,7 +51,7 @@ def check(
     if len(files) > MAX_FILES:
         raise ChatError(f"At most {MAX_FILES} files fit into one message.")
     if not files:
-        return
+        return sent, timer
     limit = settings.file_limit
     if any(len(file.data) > limit for file in files):
         raise ChatError(f"A file can have at most {limit // (1024 * 1024)} MB.")
@@ -59,6 +62,7 @@ def check(
                 "No relay of this contact takes files of this size. Send it as a bundle, or ask "
                 "them to add a relay that takes files."
             )
+    return sent, timer
 
 
 def _contact(tx: Transaction, contact: str) -> tuple[str, int, int]:
@@ -73,14 +77,20 @@ def send(
     hands: Hands, draft: Draft, files: Sequence[Outgoing], manifests: tuple[Body, ...]
 ) -> Message:
     """Check a message, write it, and give it as pages show it. Raises ChatError."""
-    check(hands.tx, draft.contact, draft.text, files, hands.settings)
-    return one(hands.tx, write(hands, draft, manifests))
+    sent, timer = check(hands.tx, draft.contact, draft.text, files, hands.settings)
+    return _write(hands, draft, manifests, sent, timer)
 
 
-def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
-    """Write a message into the conversation and the outbox; returns its id."""
+def send_to(hands: Hands, who: str, text: str) -> tuple[Message, str]:
+    """Write a text to a contact given by id or name; returns their name, too. Raises ChatError."""
+    contact, name = identify(hands.tx, who)
+    return send(hands, Draft(contact, text, (), None, False), (), ()), name
+
+
+def _write(
+    hands: Hands, draft: Draft, manifests: tuple[Body, ...], sent: int, timer: int
+) -> Message:
     tx, now_ms = hands.tx, hands.now_ms
-    _, sent, timer = _contact(tx, draft.contact)
     content = hands.keys.crypto.random(16)
     # Follows the clock, so that a node restored from an old backup does not count behind itself.
     identifier, counter = content.hex(), max(sent + 1, now_ms)
@@ -93,9 +103,10 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
         body["once"] = True
     if manifests:
         body["files"] = list(manifests)
-    (number,) = tx.execute(
-        "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, reply, "
-        "once, timer, expires_ms) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+    (row,) = tx.execute(
+        "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, reply, "  # noqa: S608
+        "once, timer, expires_ms) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        f"RETURNING {COLUMNS}",
         (
             identifier,
             draft.contact,
@@ -109,8 +120,8 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
             timer,
             now_ms + timer * 1000 if timer else None,
         ),
-    )[0]
-    index_text(tx, number, draft.text)
+    )
+    index_text(tx, row[0], draft.text)
     if draft.files:
         _attach(hands, draft, identifier)
     tx.execute(
@@ -118,13 +129,11 @@ def write(hands: Hands, draft: Draft, manifests: tuple[Body, ...]) -> str:
     )
     put_out(tx, draft.contact, content, body, now_ms, identifier)
     journal(tx, draft.contact, identifier)
-    return identifier
+    return fresh_view(tx, row, bool(draft.files))
 
 
 def _attach(hands: Hands, draft: Draft, message: str) -> None:
     tx = hands.tx
-    if not draft.files:
-        return
     relays = contact_relays(tx, draft.contact)
     for place, file in enumerate(draft.files):
         add_file(tx, f"{message}{place:02x}", message, draft.contact, place, file, here=True)

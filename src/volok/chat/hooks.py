@@ -7,6 +7,8 @@ crash loses no content.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from volok.chat import contacts
@@ -24,7 +26,7 @@ from volok.chat.content import (
 from volok.chat.history import add_file, change_text, erase_text, index_text, react
 from volok.chat.payload import Body, Payload, encode_body, parse_body
 from volok.chat.ratchet import Decrypted, start_session
-from volok.chat.records import Keys, journal, last_place, notice
+from volok.chat.records import Keys, journal, journal_all, last_place, notice
 from volok.chat.settings import ChatSettings
 from volok.chat.views import MessageState
 from volok.model.crypto import CryptoError
@@ -201,35 +203,35 @@ def _ack(hands: Hands, contact: str, ack: Ack) -> None:
             "RETURNING number, message",
             (contact, session, upto),
         )
-        for number, message in rows:
-            hands.effects.done_events += drop_sealed(tx, number)
-            if message is not None:
-                _advance_state(tx, contact, message, MessageState.DELIVERED)
-    for message in ack.read:
-        _advance_state(tx, contact, message, MessageState.READ)
+        hands.effects.done_events += drop_sealed(tx, [number for number, _ in rows])
+        delivered = [str(message) for _, message in rows if message is not None]
+        _advance_states(tx, contact, delivered, MessageState.DELIVERED)
+    _advance_states(tx, contact, ack.read, MessageState.READ)
 
 
-def _advance_state(tx: Transaction, contact: str, message: str, state: MessageState) -> None:
+def _advance_states(
+    tx: Transaction, contact: str, messages: Sequence[str], state: MessageState
+) -> None:
     below = (
         "('queued', 'relayed', 'failed')"
         if state is MessageState.DELIVERED
         else ("('queued', 'relayed', 'failed', 'delivered')")
     )
     changed = tx.execute(
-        f"UPDATE message SET state = ?, {SOLVED} WHERE id = ? AND contact = ? AND mine "  # noqa: S608
-        f"AND notice IS NULL AND state IN {below} RETURNING id",
-        (state.value, message, contact),
+        f"UPDATE message SET state = ?, {SOLVED} WHERE id IN (SELECT value FROM json_each(?)) "  # noqa: S608
+        f"AND contact = ? AND mine AND notice IS NULL AND state IN {below} RETURNING id",
+        (state.value, json.dumps(messages), contact),
     )
-    if changed:
-        journal(tx, contact, message)
+    journal_all(tx, ((contact, str(message)) for (message,) in changed))
 
 
-def drop_sealed(tx: Transaction, outbox: int) -> list[str]:
-    """Forget the sealed events of an outbox row and what waits of them; returns their ids."""
-    events = [
-        str(event)
-        for (event,) in tx.execute("DELETE FROM sealed WHERE outbox = ? RETURNING event", (outbox,))
-    ]
+def drop_sealed(tx: Transaction, outbox: Sequence[int]) -> list[str]:
+    """Forget the sealed events of rows of the outbox and what waits of them; returns their ids."""
+    rows = tx.execute(
+        "DELETE FROM sealed WHERE outbox IN (SELECT value FROM json_each(?)) RETURNING event",
+        (json.dumps(outbox),),
+    )
+    events = [str(event) for (event,) in rows]
     unqueue(tx, events)
     return events
 
@@ -243,8 +245,7 @@ def encrypt_anew(hands: Hands, contact: str) -> None:
         "WHERE contact = ? AND session IS NOT NULL RETURNING number",
         (contact,),
     )
-    for (number,) in rows:
-        hands.effects.done_events += drop_sealed(tx, number)
+    hands.effects.done_events += drop_sealed(tx, [number for (number,) in rows])
 
 
 def _nack(hands: Hands, contact: str, nack: Nack) -> None:

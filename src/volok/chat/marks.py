@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from itertools import groupby
 
 from volok.chat.contacts import contact_relays
 from volok.chat.files import PIECE
 from volok.chat.hooks import SOLVED, Hands
-from volok.chat.records import journal, put_out, to_text
+from volok.chat.records import journal, journal_all, put_out, to_text
 from volok.chat.views import MessageState
 from volok.model.envelope import BUCKETS
 from volok.store.blobs import BlobMissing, Blobs
@@ -33,14 +35,16 @@ _FILE_GONE = "The file of this message is gone from this computer. Send it again
 def apply_marks(hands: Hands, marks: Sequence[Mark]) -> list[str]:
     """Bring messages and files up to date; returns blobs that are to travel as frames."""
     framed: list[str] = []
-    for mark in marks:
-        match mark.state:
+    for state, same in groupby(marks, key=lambda mark: mark.state):
+        match state:
             case MarkState.ARRIVED:
-                _arrived(hands, mark.item)
+                for mark in same:
+                    _arrived(hands, mark.item)
             case MarkState.TAKEN:
-                _taken(hands, mark.item)
+                _taken(hands, [mark.item for mark in same])
             case MarkState.REFUSED:
-                framed += _refused(hands, mark)
+                for mark in same:
+                    framed += _refused(hands, mark)
             case MarkState.QUEUED:
                 pass
     return framed
@@ -57,33 +61,41 @@ def _messages_of(tx: Transaction, blob: str) -> list[tuple[str, str]]:
 def _arrived(hands: Hands, blob: str) -> None:
     hands.tx.execute("UPDATE chunk SET here = 1 WHERE name = ?", (blob,))
     hands.tx.execute("DELETE FROM piece WHERE name = ?", (blob,))
-    for contact, message in _messages_of(hands.tx, blob):
-        journal(hands.tx, contact, message)
+    journal_all(hands.tx, _messages_of(hands.tx, blob))
 
 
-def _taken(hands: Hands, item: str) -> None:
+def _taken(hands: Hands, items: Sequence[str]) -> None:
     tx = hands.tx
-    rows = tx.execute("UPDATE sealed SET taken = 1 WHERE event = ? RETURNING outbox", (item,))
+    rows = tx.execute(
+        "UPDATE sealed SET taken = 1 WHERE event IN (SELECT value FROM json_each(?)) "
+        "RETURNING event, outbox",
+        (json.dumps(items),),
+    )
+    events = {str(event) for event, _ in rows}
+    for blob in (item for item in items if item not in events):
+        if tx.execute("UPDATE chunk SET taken = 1 WHERE name = ? RETURNING 1", (blob,)):
+            journal_all(tx, _messages_of(tx, blob))
     if not rows:
-        if tx.execute("UPDATE chunk SET taken = 1 WHERE name = ? RETURNING 1", (item,)):
-            for contact, message in _messages_of(tx, item):
-                journal(tx, contact, message)
         return
-    (outbox,) = rows[0]
+    numbers = json.dumps([outbox for _, outbox in rows])
     # Whoever takes this may take what was refused before it; without that it could not be read.
-    tx.execute(
+    latest = tx.execute(
+        "SELECT contact, max(number) FROM outbox "
+        "WHERE number IN (SELECT value FROM json_each(?)) GROUP BY contact",
+        (numbers,),
+    )
+    tx.many(
         "UPDATE outbox SET sealed = 0, refused = NULL WHERE refused IS NOT NULL AND refused != ? "
-        "AND number < ? AND contact = (SELECT contact FROM outbox WHERE number = ?)",
-        (_UNUSABLE, outbox, outbox),
+        "AND contact = ? AND number < ?",
+        [(_UNUSABLE, contact, number) for contact, number in latest],
     )
     changed = tx.execute(
-        f"UPDATE message SET state = ?, {SOLVED} WHERE state IN ('queued', 'failed') AND id = "  # noqa: S608
-        "(SELECT message FROM outbox WHERE number = ? AND NOT EXISTS "
-        "(SELECT 1 FROM sealed WHERE outbox = ? AND NOT taken)) RETURNING contact, id",
-        (MessageState.RELAYED.value, outbox, outbox),
+        f"UPDATE message SET state = ?, {SOLVED} WHERE state IN ('queued', 'failed') AND id IN "  # noqa: S608
+        "(SELECT message FROM outbox WHERE number IN (SELECT value FROM json_each(?)) AND NOT "
+        "EXISTS (SELECT 1 FROM sealed WHERE outbox = number AND NOT taken)) RETURNING contact, id",
+        (MessageState.RELAYED.value, numbers),
     )
-    for contact, message in changed:
-        journal(tx, contact, message)
+    journal_all(tx, ((str(contact), str(message)) for contact, message in changed))
 
 
 def _refused(hands: Hands, mark: Mark) -> list[str]:

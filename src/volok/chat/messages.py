@@ -21,10 +21,11 @@ from volok.store.vault import Row, Transaction
 
 QUOTE_LENGTH = 120
 
-_COLUMNS = (
+COLUMNS = (
     "number, id, contact, mine, text, sent_ms, state, problem, notice, reply, edited_ms, deleted, "
     "once, expires_ms"
 )
+"""Of the table `message`: what a view is made from."""
 
 
 def _file(tx: Transaction, row: Row, mine: bool) -> FileView:
@@ -71,6 +72,22 @@ def file_views(tx: Transaction, message: str, mine: bool) -> tuple[FileView, ...
 
 
 def _message(tx: Transaction, row: Row) -> Message:
+    identifier, mine = str(row[1]), bool(row[3])
+    reactions = tx.execute(
+        "SELECT emoji, mine FROM reaction WHERE message = ? ORDER BY mine", (identifier,)
+    )
+    views = tuple(ReactionView(emoji, bool(whose)) for emoji, whose in reactions)
+    return _view(tx, row, views, file_views(tx, identifier, mine))
+
+
+def fresh_view(tx: Transaction, row: Row, files: bool) -> Message:
+    """A message that has just been written, without looking for what it cannot have."""
+    return _view(tx, row, (), file_views(tx, str(row[1]), mine=True) if files else ())
+
+
+def _view(
+    tx: Transaction, row: Row, reactions: tuple[ReactionView, ...], files: tuple[FileView, ...]
+) -> Message:
     (
         number,
         identifier,
@@ -92,9 +109,6 @@ def _message(tx: Transaction, row: Row) -> Message:
         found = tx.execute("SELECT mine, text FROM message WHERE id = ?", (reply,))
         whose, words = found[0] if found else (0, "")
         quote = Quote(reply, bool(whose), words[:QUOTE_LENGTH])
-    reactions = tx.execute(
-        "SELECT emoji, mine FROM reaction WHERE message = ? ORDER BY mine", (identifier,)
-    )
     return Message(
         id=identifier,
         contact=contact,
@@ -110,14 +124,14 @@ def _message(tx: Transaction, row: Row) -> Message:
         view_once=bool(once),
         expires_at=expires_ms,
         quote=quote,
-        reactions=tuple(ReactionView(emoji, bool(whose)) for emoji, whose in reactions),
-        files=file_views(tx, identifier, bool(mine)),
+        reactions=reactions,
+        files=files,
     )
 
 
 def page(tx: Transaction, contact: str, before: int | None, limit: int) -> list[Message]:
     """The latest messages (older than the one whose order is `before`), oldest first."""
-    query = f"SELECT {_COLUMNS} FROM message WHERE contact = ?"  # noqa: S608 (fixed names)
+    query = f"SELECT {COLUMNS} FROM message WHERE contact = ?"  # noqa: S608 (fixed names)
     parameters: list[str | int] = [contact]
     # The one with this number may be gone, or never have been in this conversation.
     bound = before is not None and tx.execute(
@@ -135,7 +149,7 @@ def page(tx: Transaction, contact: str, before: int | None, limit: int) -> list[
 
 def one(tx: Transaction, identifier: str) -> Message:
     """One message. Raises ChatError."""
-    rows = tx.execute(f"SELECT {_COLUMNS} FROM message WHERE id = ?", (identifier,))  # noqa: S608
+    rows = tx.execute(f"SELECT {COLUMNS} FROM message WHERE id = ?", (identifier,))  # noqa: S608
     if not rows:
         raise ChatError("This message is not here any more.")
     return _message(tx, rows[0])
@@ -147,7 +161,7 @@ def search(tx: Transaction, words: str, limit: int) -> list[Message]:
     if not terms:
         return []
     match = " ".join(f'"{term}"*' for term in terms)
-    columns = ", ".join("m." + column for column in _COLUMNS.split(", "))
+    columns = ", ".join("m." + column for column in COLUMNS.split(", "))
     rows = tx.execute(
         f"SELECT {columns} FROM words w JOIN message m ON m.number = w.rowid "  # noqa: S608
         "WHERE words MATCH ? ORDER BY m.sort_ms DESC LIMIT ?",

@@ -6,25 +6,15 @@ follows. Errors that a person can do something about are `ChatError`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from volok.chat import composing, contacts, invites, messages, people, safety
-from volok.chat.chores import delete_events
+from volok.chat import composing, contacts, invites, inviting, messages, people, safety
 from volok.chat.files import FileGone, file_body, read_file, store_file
 from volok.chat.history import drop_files
 from volok.chat.hooks import Hands
-from volok.chat.invite_codec import (
-    InvalidInvite,
-    bundle_hash,
-    encode_file,
-    locator_secret,
-    open_bundle,
-    parse_file,
-    parse_link,
-    seal_bundle,
-)
 from volok.chat.kit import FetchInvite, Kit
 from volok.chat.people import InboxScope
 from volok.chat.records import Keys, setting
@@ -42,12 +32,10 @@ from volok.chat.views import (
 )
 from volok.chat.worker import Worker
 from volok.model.crypto import Crypto
-from volok.model.envelope import InvalidEnvelope, content_bytes, wrap
 from volok.store.blobs import Blobs
-from volok.store.deliveries import ItemKind
 from volok.store.store import Store
 from volok.store.vault import T, Transaction, Vault
-from volok.store.vault_deliveries import VaultDeliveries, queue
+from volok.store.vault_deliveries import VaultDeliveries
 
 
 class Messenger:
@@ -56,6 +44,7 @@ class Messenger:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._worker = Worker(kit)
+        self._writing = asyncio.Semaphore(kit.settings.writes_at_once)
 
     @classmethod
     async def open(
@@ -137,10 +126,6 @@ class Messenger:
         """A contact by id or name. Raises ChatError."""
         return await self._read(lambda tx: messages.find(tx, who))
 
-    async def identify(self, who: str) -> tuple[str, str]:
-        """Id and name of a contact by id or name. Raises ChatError."""
-        return await self._read(lambda tx: messages.identify(tx, who))
-
     async def rename(self, contact: str, name: str) -> None:
         """Call a contact by a name of our own; empty goes back to theirs."""
         await self._kit.change(partial(people.rename, contact=contact, name=name))
@@ -208,9 +193,22 @@ class Messenger:
         stored = [await store_file(kit.keys.crypto, kit.blobs, file) for file in files]
         draft = composing.Draft(contact, text, tuple(stored), reply_to, view_once)
         manifests = tuple(file_body(file) for file in stored)
-        return await kit.change(
+        return await self._write(
             partial(composing.send, draft=draft, files=files, manifests=manifests)
         )
+
+    async def send_to(
+        self, who: str, text: str, files: Sequence[Outgoing] = ()
+    ) -> tuple[Message, str]:
+        """Write to a contact given by id or name; returns their name, too. Raises ChatError."""
+        if not files:
+            return await self._write(partial(composing.send_to, who=who, text=text))
+        contact, name = await self._read(lambda tx: messages.identify(tx, who))
+        return await self.send(contact, text, files), name
+
+    async def _write(self, work: Callable[[Hands], T]) -> T:
+        async with self._writing:
+            return await self._kit.change(work)
 
     async def react(self, message: str, emoji: str) -> None:
         """Set our reaction to a message; empty removes it."""
@@ -277,26 +275,7 @@ class Messenger:
 
     async def invite(self, days: int = 7, multiple: bool = False) -> InviteView:
         """Make an invite and leave its sealed bundle on our relays. Raises ChatError."""
-        kit = self._kit
-        now = int(kit.now())
-        if not 1 <= days <= 365:
-            raise ChatError("An invite lasts between 1 and 365 days.")
-        identifier = await kit.change(
-            lambda hands: invites.create(hands.tx, hands.keys, now, days, multiple)
-        )
-        secret, bundle = await self._read(lambda tx: invites.secrets(tx, identifier))
-        crypto = kit.keys.crypto
-        locator = crypto.public_key(locator_secret(secret)).hex()
-        event = wrap(crypto, locator, seal_bundle(crypto, secret, bundle), kit.now(), days + 2)
-        await kit.store.add([event], now)
-
-        def publish(hands: Hands) -> None:
-            hands.tx.execute("UPDATE invite SET event = ? WHERE id = ?", (event.id, identifier))
-            queue(hands.tx, ItemKind.EVENT, [event.id], contacts.own_relays(hands.tx))
-            hands.effects.queued = hands.effects.scopes = True
-
-        await kit.change(publish)
-        return await self._read(lambda tx: invites.view(tx, identifier))
+        return await inviting.invite(self._kit, days, multiple)
 
     async def invites(self) -> list[InviteView]:
         """All invites, newest first."""
@@ -304,55 +283,19 @@ class Messenger:
 
     async def revoke(self, identifier: str) -> None:
         """End an invite: nobody can use it any more."""
-        event, secret = await self._kit.change(lambda hands: invites.revoke(hands.tx, identifier))
-        if event is not None:
-            await delete_events(self._kit, secret, [event])
+        await inviting.revoke(self._kit, identifier)
 
     async def invite_file(self, identifier: str) -> bytes:
-        """The invite as a self-contained file, for where there is no network."""
-        rows = await self._read(
-            lambda tx: tx.execute("SELECT bundle FROM invite WHERE id = ?", (identifier,))
-        )
-        if not rows:
-            raise ChatError("There is no such invite.")
-        return encode_file(rows[0][0])
+        """The invite as a self-contained file, for where there is no network. Raises ChatError."""
+        return await inviting.invite_file(self._kit, identifier)
 
     async def accept(self, link: str) -> Contact:
         """Accept an invite by its link: fetches the bundle from its relays. Raises ChatError."""
-        try:
-            parsed = parse_link(link)
-            locator = locator_secret(parsed.secret)
-            for content in await self._kit.fetch_invite(parsed.relays, locator):
-                try:
-                    sealed = content_bytes(content)
-                    bundle = open_bundle(self._kit.keys.crypto, parsed.secret, sealed)
-                except (InvalidInvite, InvalidEnvelope):
-                    continue
-                if bundle_hash(bundle) == parsed.hash:
-                    return await self._accept(bundle)
-        except InvalidInvite as error:
-            raise ChatError(str(error)) from error
-        raise ChatError(
-            "This invite is not on its relays: it was used up, revoked, has expired, or is not "
-            "there yet. Ask for a new one."
-        )
+        return await self.contact(await inviting.accept(self._kit, link))
 
     async def accept_file(self, data: bytes) -> Contact:
         """Accept a self-contained invite. Raises ChatError."""
-        try:
-            return await self._accept(parse_file(data))
-        except InvalidInvite as error:
-            raise ChatError(str(error)) from error
-
-    async def _accept(self, bundle: bytes) -> Contact:
-        now = int(self._kit.now())
-
-        def work(hands: Hands) -> str:
-            people.adopt_relays(hands, bundle)
-            hands.effects.scopes = True
-            return invites.accept(hands.tx, hands.keys, hands.settings, bundle, now)
-
-        return await self.contact(await self._kit.change(work))
+        return await self.contact(await inviting.accept_file(self._kit, data))
 
     # What the app wires
 

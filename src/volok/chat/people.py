@@ -188,8 +188,8 @@ def forget(hands: Hands, contact: str) -> None:
     """Delete everything that a relationship consists of."""
     tx = hands.tx
     _must_exist(tx, contact)
-    for (number,) in tx.execute("SELECT number FROM outbox WHERE contact = ?", (contact,)):
-        hands.effects.done_events += drop_sealed(tx, number)
+    waiting = tx.execute("SELECT number FROM outbox WHERE contact = ?", (contact,))
+    hands.effects.done_events += drop_sealed(tx, [number for (number,) in waiting])
     for (message,) in tx.execute("SELECT id FROM message WHERE contact = ?", (contact,)):
         hands.effects.gone_blobs += remove_message(tx, message)
     (inbox,) = tx.execute("SELECT inbox FROM contact WHERE id = ?", (contact,))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from volok.chat.payload import Body, encode_body
@@ -50,6 +51,14 @@ def journal(
     tx.execute(
         "INSERT INTO journal (kind, contact, message, new) VALUES (?, ?, ?, ?)",
         (kind, contact, message, int(new)),
+    )
+
+
+def journal_all(tx: Transaction, messages: Iterable[tuple[str, str]]) -> None:
+    """Note that these messages, each given as (contact, message), look different now."""
+    tx.many(
+        "INSERT INTO journal (kind, contact, message, new) VALUES ('message', ?, ?, 0)",
+        list(messages),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from volok.chat.contacts import contact_relays
 from volok.chat.hooks import Hands, drop_sealed
@@ -66,21 +68,30 @@ async def seal(kit: Kit, row: Ready) -> list[Event]:
     ]
 
 
-async def send_waiting(kit: Kit) -> bool:
-    """Encrypt and seal one batch of what waits; returns whether there may be more."""
-    most = kit.settings.batch
+def outbox_waits(tx: Transaction) -> bool:
+    """Whether anything may wait to be encrypted or sealed; cheaper than to try."""
+    rows = tx.execute(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE session IS NULL) "
+        "OR EXISTS (SELECT 1 FROM outbox WHERE sealed = 0 AND session IS NOT NULL)"
+    )
+    return bool(rows[0][0])
 
-    def encrypt(tx: Transaction) -> tuple[int, list[Ready]]:
-        count = encrypt_waiting(tx, kit.keys, kit.settings, most)
-        condition = (
-            "o.sealed = 0 AND EXISTS (SELECT 1 FROM contact_relay r WHERE r.contact = o.contact) "
-            "ORDER BY o.number LIMIT ?"
-        )
-        return count, ready_rows(tx, condition, (most,))
 
-    count, rows = await kit.vault.transact(encrypt)
-    if not rows:
-        return count > 0
+async def send_waiting(kit: Kit) -> None:
+    """Encrypt and seal everything that waits, batch by batch, and queue it for relays."""
+    sealed: list[tuple[Ready, list[Event]]] = []
+    while True:
+        # One commit for two steps: what was sealed is recorded, the next batch is encrypted.
+        count, rows = await kit.change_quietly(partial(_turn, sealed=sealed))
+        if not rows and not count:
+            return
+        sealed = await _seal_batch(kit, rows)
+        events = [event for _, made in sealed for event in made]
+        if events:
+            await kit.store.add(events, int(kit.now()))
+
+
+async def _seal_batch(kit: Kit, rows: Sequence[Ready]) -> list[tuple[Ready, list[Event]]]:
     sealed: list[tuple[Ready, list[Event]]] = []
     for done, row in enumerate(rows):
         try:
@@ -89,18 +100,21 @@ async def send_waiting(kit: Kit) -> bool:
             sealed.append((row, []))
         if done % 8 == 7:  # a batch takes long: whoever reads and writes sockets goes first
             await asyncio.sleep(0)
-    now = int(kit.now())
-    await kit.store.add([event for _, events in sealed for event in events], now)
+    return sealed
 
-    def record(hands: Hands) -> None:
-        relays = {
-            contact: contact_relays(hands.tx, contact) for contact in {row.contact for row in rows}
-        }
-        _record(hands, sealed, relays)
+
+def _turn(hands: Hands, sealed: list[tuple[Ready, list[Event]]]) -> tuple[int, list[Ready]]:
+    tx, most = hands.tx, hands.settings.send_batch
+    if sealed:
+        contacts = {row.contact for row, _ in sealed}
+        _record(hands, sealed, {contact: contact_relays(tx, contact) for contact in contacts})
         hands.effects.queued = True
-
-    await kit.change_quietly(record)
-    return True
+    count = encrypt_waiting(tx, hands.keys, hands.settings, most)
+    condition = (
+        "o.sealed = 0 AND EXISTS (SELECT 1 FROM contact_relay r WHERE r.contact = o.contact) "
+        "ORDER BY o.number LIMIT ?"
+    )
+    return count, ready_rows(tx, condition, (most,))
 
 
 def _record(
@@ -129,8 +143,7 @@ def _record(
         "SELECT DISTINCT outbox FROM sealed WHERE outbox BETWEEN ? AND ?", (first, last)
     )
     renewed = {row.number for row, _ in done} & {number for (number,) in again}
-    for number in renewed:
-        hands.effects.done_events += drop_sealed(tx, number)
+    hands.effects.done_events += drop_sealed(tx, sorted(renewed))
     tx.many(
         "UPDATE outbox SET sealed = 1, expires_at = ?, bucket = ?, refused = ? WHERE number = ?",
         rows,

@@ -52,6 +52,12 @@ class ChatSettings:
     batch: int = 256
     """Envelopes taken from the log into one transaction."""
 
+    send_batch: int = 128
+    """Contents encrypted and sealed in one go: larger ones cost less, smaller ones leave sooner."""
+
+    writes_at_once: int = 256
+    """Messages being written at once; what is written goes out while more is being written."""
+
     file_limit: int = 100 * 1024 * 1024
     """Bytes of the largest file that can be sent."""
 

@@ -11,7 +11,7 @@ from volok.chat.hooks import Hands
 from volok.chat.kit import Kit
 from volok.chat.receive import take_in
 from volok.chat.records import set_setting, setting
-from volok.chat.sending import send_waiting
+from volok.chat.sending import outbox_waits, send_waiting
 from volok.model.envelope import KIND_ENVELOPE, InvalidEnvelope, Part, open_envelope
 from volok.store.store import Entry
 from volok.store.vault import Transaction
@@ -23,6 +23,10 @@ IDLE = 30.0
 
 BREATH = 0.1
 """Seconds between two rounds of chores while much happens."""
+
+
+MARKS = 1000
+"""Marks taken in one transaction."""
 
 
 class Worker:
@@ -52,14 +56,13 @@ class Worker:
         )
         await self._kit.change(self._chores)
         await chores.ask_to_delete(self._kit)
-        while await send_waiting(self._kit):
-            pass
+        await send_waiting(self._kit)
 
     async def _send(self) -> None:
         while True:
             wait = self._kit.outgoing.waiter()
-            if not await send_waiting(self._kit):
-                await wait()
+            await send_waiting(self._kit)
+            await wait()
 
     async def _receive(self) -> None:
         cursor = await self._cursor()
@@ -106,39 +109,43 @@ class Worker:
                 opened.append((part, inbox, entry.event.id))
                 await asyncio.sleep(0)  # a batch takes long: the sockets go first
 
-        def work(hands: Hands) -> None:
+        def work(hands: Hands) -> bool:
             take_in(hands, opened)
             set_setting(hands.tx, "log_cursor", entries[-1].number)
             # Anybody who knows an inbox can write to it, and must not be able to fill the disk.
             hands.effects.done_events += junk
+            return outbox_waits(hands.tx)
 
+        waits = await kit.change_quietly(work)
         if opened:
-            await kit.change(work)
-        else:
-            await kit.change_quietly(work)
+            kit.changed.fire()
+        if waits:
+            kit.outgoing.fire()
 
     async def _follow_marks(self) -> None:
         while True:
-            if not await self._take_marks():
-                await self._kit.deliveries.marked()
+            while await self._take_marks() == MARKS:
+                pass
+            await self._kit.deliveries.marked()
 
-    async def _take_marks(self) -> bool:
+    async def _take_marks(self) -> int:
         kit = self._kit
 
-        def work(hands: Hands) -> tuple[bool, list[str]]:
-            new = read_marks(hands.tx, 0, 1000)
+        def work(hands: Hands) -> tuple[int, list[str], bool]:
+            new = read_marks(hands.tx, 0, MARKS)
             framed = marks.apply_marks(hands, new)
             if new:
                 forget_marks(hands.tx, new[-1].number)
-            return bool(new), framed
+            return len(new), framed, outbox_waits(hands.tx)
 
-        some, framed = await kit.change_quietly(work)
-        if some:
+        count, framed, waits = await kit.change_quietly(work)
+        if count:
             kit.changed.fire()
+        if waits:
             kit.outgoing.fire()
         for name, data in await marks.frame_blobs(kit.blobs, framed):
             await kit.change(partial(marks.put_pieces, name=name, data=data))
-        return some
+        return count
 
     async def _keep_time(self) -> None:
         kit = self._kit

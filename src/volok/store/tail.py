@@ -70,7 +70,9 @@ class Tail:
                             raise StoreError
                         await follower.woken.wait()
                         continue
-                    batch = follower.batches.popleft()
+                    # All that waits at once: whoever is behind does more at a time.
+                    batch = [entry for entries in follower.batches for entry in entries]
+                    follower.batches.clear()
                     follower.waiting -= len(batch)
                     # What came in while catching up may have been read from the log already.
                     fresh = [entry for entry in batch if entry.number > after]

@@ -66,6 +66,7 @@ class Vault(Protocol):
         """Run `work` and commit. If it raises, nothing of it happened and the error comes through.
 
         `work` may run on another thread, one transaction at a time; it must not await or keep `tx`.
+        It may be run more than once, the last time alone counting.
         Raises VaultFull, VaultLocked, VaultError.
         """
 

@@ -7,6 +7,7 @@ changes its own tables; the class is what sync sees.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Sequence
 
 from volok.store.deliveries import (
@@ -125,17 +126,21 @@ class VaultDeliveries(Deliveries):
         return [str(url) for (url,) in rows]
 
     async def mark(self, marks: Sequence[Mark]) -> None:
+        pairs = json.dumps([(mark.item, mark.relay) for mark in marks])
+
         def work(tx: Transaction) -> None:
-            for mark in marks:
-                gone = tx.execute(
-                    "DELETE FROM delivery WHERE item = ? AND relay = ? RETURNING number",
-                    (mark.item, mark.relay),
-                )
-                if gone:
-                    tx.execute(
-                        "INSERT INTO mark (item, relay, state, reason) VALUES (?, ?, ?, ?)",
-                        (mark.item, mark.relay, mark.state.value, mark.reason),
-                    )
+            gone = tx.execute(
+                "DELETE FROM delivery WHERE (item, relay) IN "
+                "(SELECT value ->> 0, value ->> 1 FROM json_each(?)) RETURNING item, relay",
+                (pairs,),
+            )
+            waited = {(str(item), str(relay)) for item, relay in gone}
+            rows = [
+                (mark.item, mark.relay, mark.state.value, mark.reason)
+                for mark in marks
+                if (mark.item, mark.relay) in waited
+            ]
+            tx.many("INSERT INTO mark (item, relay, state, reason) VALUES (?, ?, ?, ?)", rows)
 
         await self._vault.transact(work)
         self._marked.set()

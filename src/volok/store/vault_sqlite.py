@@ -1,10 +1,11 @@
 """The vault on a computer: an encrypted SQLite file, one writer thread, one reader thread.
 
-1. The writer takes every transaction that waits, runs each inside its own savepoint, and commits
-   once: the price of a sync is shared. Callers hear of it only after the commit.
-2. An error of one transaction rolls back that one alone. An error of the commit, a full disk above
-   all, fails every transaction of the group; none of them happened. A schema must therefore not
-   have deferred constraints, which SQLite checks at the commit.
+1. The writer takes every transaction that waits, runs one after the other, and commits once: the
+   price of a sync is shared. Callers hear of it only after the commit.
+2. An error of one transaction rolls back that one alone: then the group is run once more, each
+   transaction inside its own savepoint. An error of the commit, a full disk above all, fails every
+   transaction of the group; none of them happened. A schema must therefore not have deferred
+   constraints, which SQLite checks at the commit.
 3. After a quiet moment the log is written back and cut to nothing, so that no file holds what was
    deleted. SQLite overwrites it in the main file (PRAGMA secure_delete); a full-text index needs
    its own option 'secure-delete', which whoever creates the table sets. Copies that rebalancing a
@@ -167,7 +168,7 @@ class SqliteVault(Vault):
             except Empty:
                 uncut = 0 if cut_log(connection) else uncut
                 continue
-            group, open_ = self._gather(first)
+            group, open_ = self._gather(self._writes, first)
             if group:
                 _commit(connection, [job for job in group if not job.alone])
                 for job in group:
@@ -181,7 +182,7 @@ class SqliteVault(Vault):
         cut_log(connection)
         connection.close(True)
 
-    def _gather(self, first: _Job | None) -> tuple[list[_Job], bool]:
+    def _gather(self, queue: _Queue, first: _Job | None) -> tuple[list[_Job], bool]:
         """All jobs that wait, and whether the queue stays open."""
         group: list[_Job] = []
         job = first
@@ -191,16 +192,19 @@ class SqliteVault(Vault):
             if len(group) >= self._settings.group_limit:
                 return group, True
             try:
-                job = self._writes.get_nowait()
+                job = queue.get_nowait()
             except Empty:
                 return group, True
         return group, False
 
     def _read_loop(self, connection: apsw.Connection) -> None:
-        while (job := self._reads.get()) is not None:
-            if not job.future.cancelled():
+        open_ = True
+        while open_:
+            group, open_ = self._gather(self._reads, self._reads.get())
+            for job in group:
                 _attempt(connection, job)
-                self._settle([job])
+            if group:
+                self._settle(group)
         connection.close(True)
 
     def _settle(self, jobs: Sequence[_Job]) -> None:
@@ -232,15 +236,12 @@ def _commit(connection: apsw.Connection, group: Sequence[_Job]) -> None:
     try:
         with sqlite_errors():
             connection.execute("BEGIN IMMEDIATE")
-            for job in group:
-                connection.execute("SAVEPOINT job")
-                _attempt(connection, job)
-                if job.error is not None:
-                    # After a full disk SQLite may have rolled back the whole transaction.
-                    if not connection.in_transaction and isinstance(job.error, VaultError):
-                        raise job.error
-                    connection.execute("ROLLBACK TO job")
-                connection.execute("RELEASE job")
+            if not _together(connection, group):
+                abandon(connection)
+                if len(group) == 1:
+                    return
+                connection.execute("BEGIN IMMEDIATE")
+                _apart(connection, group)
             connection.execute("COMMIT")
     except BaseException as error:  # whatever it was, each caller must hear of it
         kind = type(error) if isinstance(error, VaultError) else VaultError
@@ -250,6 +251,29 @@ def _commit(connection: apsw.Connection, group: Sequence[_Job]) -> None:
                 job.error.__cause__ = error
         with contextlib.suppress(apsw.Error):
             abandon(connection)
+
+
+def _together(connection: apsw.Connection, group: Sequence[_Job]) -> bool:
+    """Run all without a savepoint for each; False as soon as one fails."""
+    for job in group:
+        _attempt(connection, job)
+        if job.error is not None:
+            return False
+    return True
+
+
+def _apart(connection: apsw.Connection, group: Sequence[_Job]) -> None:
+    """Run all once more, so that an error rolls back its own job alone."""
+    for job in group:
+        job.result = job.error = None
+        connection.execute("SAVEPOINT job")
+        _attempt(connection, job)
+        if job.error is not None:
+            # After a full disk SQLite may have rolled back the whole transaction.
+            if not connection.in_transaction and isinstance(job.error, VaultError):
+                raise job.error
+            connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
 
 
 def _look(connection: apsw.Connection, work: Callable[[Transaction], T]) -> T:

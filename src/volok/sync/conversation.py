@@ -209,18 +209,30 @@ class Conversation:
             self._tell(Lost())
 
     async def _take(self) -> None:
+        events: list[Event] = []
         while True:
-            output = await self._to_take.get()
-            if isinstance(output, Ingest):
-                forged = await self._around.intake.take(output.events)
-                if forged:
-                    self._tell(Ingested(forged))
-            else:
-                for inbox in output.inboxes:
-                    await self._around.deliveries.set_cursor(self._url, inbox, output.until)
-            self._taking -= 1
-            self._to_take.task_done()
+            outputs = [await self._to_take.get()]
+            while not self._to_take.empty():
+                outputs.append(self._to_take.get_nowait())
+            # Whoever is behind takes more at a time.
+            for output in outputs:
+                if isinstance(output, Ingest):
+                    events += output.events
+                else:
+                    await self._store(events)
+                    for inbox in output.inboxes:
+                        await self._around.deliveries.set_cursor(self._url, inbox, output.until)
+            await self._store(events)
+            self._taking -= len(outputs)
+            for _ in outputs:
+                self._to_take.task_done()
             self._note()
+
+    async def _store(self, events: list[Event]) -> None:
+        taken = tuple(events)
+        events.clear()
+        if forged := await self._around.intake.take(taken):
+            self._tell(Ingested(forged))
 
     async def _describe(self) -> None:
         around = self._around
