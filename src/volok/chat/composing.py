@@ -13,7 +13,7 @@ from volok.chat.hooks import Hands
 from volok.chat.marks import takes_blobs
 from volok.chat.messages import COLUMNS, file_views, fresh_view, identify
 from volok.chat.payload import Body
-from volok.chat.records import journal, last_place, notice, put_out
+from volok.chat.records import LAST_PLACE, journal, notice, put_out
 from volok.chat.settings import ChatSettings
 from volok.chat.views import ChatError, ContactState, FileView, Message, MessageState, Outgoing
 from volok.store.deliveries import ItemKind
@@ -105,14 +105,15 @@ def _write(
         body["files"] = list(manifests)
     (row,) = tx.execute(
         "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, reply, "  # noqa: S608
-        "once, timer, expires_ms) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        f"once, timer, expires_ms) VALUES (?, ?, 1, ?, ?, {LAST_PLACE}, ?, ?, ?, ?, ?, ?) "
         f"RETURNING {COLUMNS}",
         (
             identifier,
             draft.contact,
             draft.text,
             now_ms,
-            last_place(tx, draft.contact, now_ms),
+            now_ms,
+            draft.contact,
             counter,
             MessageState.QUEUED.value,
             draft.reply_to,

@@ -26,7 +26,7 @@ from volok.chat.content import (
 from volok.chat.history import add_file, change_text, erase_text, index_text, react
 from volok.chat.payload import Body, Payload, encode_body, parse_body
 from volok.chat.ratchet import Decrypted, start_session
-from volok.chat.records import Keys, journal, journal_all, last_place, notice
+from volok.chat.records import LAST_PLACE, Keys, journal, journal_all, notice
 from volok.chat.settings import ChatSettings
 from volok.chat.views import MessageState
 from volok.model.crypto import CryptoError
@@ -100,20 +100,21 @@ def apply(hands: Hands, came: Decrypted, content: Content) -> None:
 def _text(hands: Hands, came: Decrypted, text: Text) -> None:
     tx, contact = hands.tx, came.contact
     identifier = came.payload.content.hex()
-    later = tx.execute(
-        "SELECT min(sort_ms) FROM message WHERE contact = ? AND mine = 0 AND counter > ?",
-        (contact, text.counter),
-    )[0][0]
-    sort_ms = last_place(tx, contact, hands.now_ms) if later is None else later
+    # Before the first that the sender wrote after it, should that have come already.
     number = tx.execute(
-        "INSERT OR IGNORE INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, "
-        "reply, once, timer) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "INSERT OR IGNORE INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, "  # noqa: S608
+        "reply, once, timer) VALUES (?, ?, 0, ?, ?, coalesce((SELECT min(sort_ms) FROM message "
+        f"WHERE contact = ? AND mine = 0 AND counter > ?), {LAST_PLACE}), ?, ?, ?, ?, ?) "
+        "RETURNING number",
         (
             identifier,
             contact,
             text.text,
             came.payload.sent_at,
-            sort_ms,
+            contact,
+            text.counter,
+            hands.now_ms,
+            contact,
             text.counter,
             MessageState.RECEIVED.value,
             text.reply,

@@ -78,12 +78,9 @@ def put_out(
     )
 
 
-def last_place(tx: Transaction, contact: str, now_ms: int) -> int:
-    """The `sort_ms` of a message that comes now: after all others, whatever the clock."""
-    rows = tx.execute(
-        "SELECT coalesce(max(sort_ms), 0) + 1 FROM message WHERE contact = ?", (contact,)
-    )
-    return max(now_ms, int(rows[0][0]))
+LAST_PLACE = "max(?, (SELECT coalesce(max(sort_ms), 0) + 1 FROM message WHERE contact = ?))"
+"""SQL: the `sort_ms` of a message that comes now, after all others, whatever the clock; its
+parameters are the time in Unix milliseconds and the contact."""
 
 
 def notice(
@@ -92,9 +89,9 @@ def notice(
     """Write a line of the program into a conversation."""
     identifier = crypto.random(16).hex()
     tx.execute(
-        "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, notice) "
-        "VALUES (?, ?, 1, ?, ?, ?, 0, 'read', ?)",
-        (identifier, contact, text, now_ms, last_place(tx, contact, now_ms), kind),
+        "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, notice) "  # noqa: S608
+        f"VALUES (?, ?, 1, ?, ?, {LAST_PLACE}, 0, 'read', ?)",
+        (identifier, contact, text, now_ms, now_ms, contact, kind),
     )
     tx.execute("UPDATE contact SET latest_ms = ? WHERE id = ?", (now_ms, contact))
     journal(tx, contact, identifier)
