@@ -156,13 +156,13 @@ async def _pictures(alice: Person, bob: Person) -> None:
     shown = bob.row("The river today").locator("[data-picture] img")
     await expect(shown).to_have_js_property("naturalWidth", 2000)
     previews = await bob.page.evaluate("window.previews")
-    for time in range(5):  # a picture that is there before its row is drawn needs no preview
+    for turn in range(5):  # a picture that is there before its row is drawn needs no preview
         if previews:
             break
         await alice.picks("river.jpg", _large())
-        await alice.page.locator("#text").fill(f"The river, once more: {time}")
+        await alice.page.locator("#text").fill(f"The river, once more: {turn}")
         await alice.page.locator("#send").click()
-        again = bob.row(f"once more: {time}").locator("[data-picture] img")
+        again = bob.row(f"once more: {turn}").locator("[data-picture] img")
         await expect(again).to_have_js_property("naturalWidth", 2000)
         previews = await bob.page.evaluate("window.previews")
     assert previews
