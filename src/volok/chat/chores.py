@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from volok.chat import contacts
 from volok.chat.history import remove_message
 from volok.chat.hooks import Hands
@@ -112,7 +114,9 @@ def rotate_keys(hands: Hands) -> None:
 
 def next_deletion(hands: Hands) -> int | None:
     """When relays are next asked to delete something, in Unix milliseconds."""
-    rows = hands.tx.execute("SELECT min(due_ms) FROM spent")
+    rows = hands.tx.execute(
+        "SELECT min((SELECT min(due_ms) FROM spent WHERE inbox = public)) FROM inbox"
+    )
     return None if rows[0][0] is None else int(rows[0][0])
 
 
@@ -120,21 +124,27 @@ async def ask_to_delete(kit: Kit) -> None:
     """Ask our relays to delete envelopes that we have taken in (NIP-09, as its addressee)."""
     rows = await kit.vault.read(
         lambda tx: tx.execute(
-            "SELECT i.public, i.secret, s.event FROM spent s JOIN inbox i ON i.public = s.inbox "
-            "WHERE s.due_ms <= ? ORDER BY i.public LIMIT 2000",
+            "SELECT i.secret, s.number, s.event FROM inbox i JOIN spent s ON s.inbox = i.public "
+            "AND s.due_ms <= ? ORDER BY i.public LIMIT 2000",
             (kit.now_ms(),),
         )
     )
-    spent: dict[tuple[str, bytes], list[str]] = {}
-    for public, secret, event in rows:
-        spent.setdefault((public, secret), []).append(event)
-    for (_, secret), events in spent.items():
-        for at in range(0, len(events), DELETIONS):
-            await delete_events(kit, secret, events[at : at + DELETIONS])
+    spent: dict[bytes, list[tuple[int, str]]] = {}
+    for secret, number, event in rows:
+        spent.setdefault(secret, []).append((number, event))
+    for secret, some in spent.items():
+        for at in range(0, len(some), DELETIONS):
+            numbers, events = zip(*some[at : at + DELETIONS], strict=True)
+            await delete_events(kit, secret, events, numbers)
 
 
-async def delete_events(kit: Kit, secret: bytes, events: list[str]) -> None:
-    """Sign one deletion request with an inbox key, and queue it for our relays."""
+async def delete_events(
+    kit: Kit, secret: bytes, events: Sequence[str], numbers: Sequence[int] = ()
+) -> None:
+    """Sign one deletion request with an inbox key, and queue it for our relays.
+
+    `numbers` are the rows of `spent` that are done with it.
+    """
     # Dated back like an envelope: equal times would link the inboxes of one person.
     created_at = backdated(kit.keys.crypto, kit.now())
     request: Event = sign_event(
@@ -152,7 +162,7 @@ async def delete_events(kit: Kit, secret: bytes, events: list[str]) -> None:
     await kit.store.add([request], int(kit.now()))
 
     def record(hands: Hands) -> None:
-        hands.tx.many("DELETE FROM spent WHERE event = ?", [(event,) for event in events])
+        hands.tx.many("DELETE FROM spent WHERE number = ?", [(number,) for number in numbers])
         queue(hands.tx, ItemKind.EVENT, [request.id], contacts.own_relays(hands.tx))
         hands.effects.queued = True
 

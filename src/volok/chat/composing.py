@@ -1,68 +1,17 @@
-"""Writing: messages, reactions, edits, deletions, timers, and having seen."""
+"""What happens to messages that are there: reactions, edits, deletions, timers, having seen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from volok.chat import history
-from volok.chat.contacts import contact_relays
-from volok.chat.content import MAX_FILES, MAX_TIMER, FileContent
-from volok.chat.history import add_file, change_text, erase_text, index_text, remove_message
+from volok.chat.content import MAX_TIMER
+from volok.chat.history import change_text, erase_text, remove_message
 from volok.chat.hooks import Hands
-from volok.chat.marks import takes_blobs
-from volok.chat.messages import COLUMNS, file_views, fresh_view, identify
-from volok.chat.payload import Body
-from volok.chat.records import LAST_PLACE, journal, notice, put_out
-from volok.chat.settings import ChatSettings
-from volok.chat.views import ChatError, ContactState, FileView, Message, MessageState, Outgoing
-from volok.store.deliveries import ItemKind
+from volok.chat.messages import file_views
+from volok.chat.records import journal, notice, put_out
+from volok.chat.views import ChatError, FileView, MessageState
 from volok.store.vault import Transaction
-from volok.store.vault_deliveries import queue
 
 EMOJI_LIMIT = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message about to be written."""
-
-    contact: str
-    text: str
-    files: tuple[FileContent, ...]
-    reply_to: str | None
-    view_once: bool
-
-
-def check(
-    tx: Transaction, contact: str, text: str, files: Sequence[Outgoing], settings: ChatSettings
-) -> tuple[int, int]:
-    """Raise ChatError for a message that cannot be sent to this contact.
-
-    Returns the counter of the last message sent to them, and the timer of the conversation.
-    """
-    state, sent, timer = _contact(tx, contact)
-    if state == ContactState.BLOCKED.value:
-        raise ChatError("You have blocked this contact. Unblock them to write.")
-    if not text.strip() and not files:
-        raise ChatError("There is nothing to send yet.")
-    if len(text.encode(errors="replace")) > settings.text_limit:
-        raise ChatError("This text is too long. Send it as a file instead.")
-    if len(files) > MAX_FILES:
-        raise ChatError(f"At most {MAX_FILES} files fit into one message.")
-    if not files:
-        return sent, timer
-    limit = settings.file_limit
-    if any(len(file.data) > limit for file in files):
-        raise ChatError(f"A file can have at most {limit // (1024 * 1024)} MB.")
-    if contact_relays(tx, contact) and not takes_blobs(tx, contact):
-        limit = settings.framed_limit
-        if any(len(file.data) > limit for file in files):
-            raise ChatError(
-                "No relay of this contact takes files of this size. Send it as a bundle, or ask "
-                "them to add a relay that takes files."
-            )
-    return sent, timer
 
 
 def _contact(tx: Transaction, contact: str) -> tuple[str, int, int]:
@@ -71,75 +20,6 @@ def _contact(tx: Transaction, contact: str) -> tuple[str, int, int]:
         raise ChatError("There is no such contact.")
     state, sent, timer = rows[0]
     return state, sent, timer
-
-
-def send(
-    hands: Hands, draft: Draft, files: Sequence[Outgoing], manifests: tuple[Body, ...]
-) -> Message:
-    """Check a message, write it, and give it as pages show it. Raises ChatError."""
-    sent, timer = check(hands.tx, draft.contact, draft.text, files, hands.settings)
-    return _write(hands, draft, manifests, sent, timer)
-
-
-def send_to(hands: Hands, who: str, text: str) -> tuple[Message, str]:
-    """Write a text to a contact given by id or name; returns their name, too. Raises ChatError."""
-    contact, name = identify(hands.tx, who)
-    return send(hands, Draft(contact, text, (), None, False), (), ()), name
-
-
-def _write(
-    hands: Hands, draft: Draft, manifests: tuple[Body, ...], sent: int, timer: int
-) -> Message:
-    tx, now_ms = hands.tx, hands.now_ms
-    content = hands.keys.crypto.random(16)
-    # Follows the clock, so that a node restored from an old backup does not count behind itself.
-    identifier, counter = content.hex(), max(sent + 1, now_ms)
-    body: Body = {"type": "text", "text": draft.text, "n": counter}
-    if draft.reply_to is not None:
-        body["reply"] = draft.reply_to
-    if timer:
-        body["timer"] = timer
-    if draft.view_once:
-        body["once"] = True
-    if manifests:
-        body["files"] = list(manifests)
-    (row,) = tx.execute(
-        "INSERT INTO message (id, contact, mine, text, sent_ms, sort_ms, counter, state, reply, "  # noqa: S608
-        f"once, timer, expires_ms) VALUES (?, ?, 1, ?, ?, {LAST_PLACE}, ?, ?, ?, ?, ?, ?) "
-        f"RETURNING {COLUMNS}",
-        (
-            identifier,
-            draft.contact,
-            draft.text,
-            now_ms,
-            now_ms,
-            draft.contact,
-            counter,
-            MessageState.QUEUED.value,
-            draft.reply_to,
-            int(draft.view_once),
-            timer,
-            now_ms + timer * 1000 if timer else None,
-        ),
-    )
-    index_text(tx, row[0], draft.text)
-    if draft.files:
-        _attach(hands, draft, identifier)
-    tx.execute(
-        "UPDATE contact SET sent = ?, latest_ms = ? WHERE id = ?", (counter, now_ms, draft.contact)
-    )
-    put_out(tx, draft.contact, content, body, now_ms, identifier)
-    journal(tx, draft.contact, identifier)
-    return fresh_view(tx, row, bool(draft.files))
-
-
-def _attach(hands: Hands, draft: Draft, message: str) -> None:
-    tx = hands.tx
-    relays = contact_relays(tx, draft.contact)
-    for place, file in enumerate(draft.files):
-        add_file(tx, f"{message}{place:02x}", message, draft.contact, place, file, here=True)
-        queue(tx, ItemKind.BLOB, [chunk.name for chunk in file.chunks], relays)
-        hands.effects.queued = True
 
 
 def _whose(tx: Transaction, message: str) -> tuple[str, bool]:

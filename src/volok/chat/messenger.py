@@ -6,13 +6,12 @@ follows. Errors that a person can do something about are `ChatError`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from volok.chat import composing, contacts, invites, inviting, messages, people, safety
-from volok.chat.files import FileGone, file_body, read_file, store_file
+from volok.chat import composing, contacts, invites, inviting, messages, people, safety, writing
+from volok.chat.files import FileGone, read_file, store_file
 from volok.chat.history import drop_files
 from volok.chat.hooks import Hands
 from volok.chat.kit import FetchInvite, Kit
@@ -44,7 +43,7 @@ class Messenger:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._worker = Worker(kit)
-        self._writing = asyncio.Semaphore(kit.settings.writes_at_once)
+        self._desk = writing.Desk(kit)
 
     @classmethod
     async def open(
@@ -80,7 +79,7 @@ class Messenger:
             partial(people.new_epoch, crypto=self._kit.keys.crypto)
         )
         self._kit = replace(self._kit, keys=replace(self._kit.keys, epoch=epoch))
-        self._worker = Worker(self._kit)
+        self._worker, self._desk = Worker(self._kit), writing.Desk(self._kit)
         await self._kit.change(people.start_anew)
 
     async def _read(self, work: Callable[[Transaction], T]) -> T:
@@ -187,28 +186,26 @@ class Messenger:
         view_once: bool = False,
     ) -> Message:
         """Write a message; it is durable on return. Raises ChatError."""
-        kit = self._kit
-        if files:
-            await self._read(lambda tx: composing.check(tx, contact, text, files, kit.settings))
-        stored = [await store_file(kit.keys.crypto, kit.blobs, file) for file in files]
-        draft = composing.Draft(contact, text, tuple(stored), reply_to, view_once)
-        manifests = tuple(file_body(file) for file in stored)
-        return await self._write(
-            partial(composing.send, draft=draft, files=files, manifests=manifests)
-        )
+        return (
+            await self._send(writing.Draft(contact, text, (), reply_to, view_once), files)
+        ).message
 
     async def send_to(
         self, who: str, text: str, files: Sequence[Outgoing] = ()
     ) -> tuple[Message, str]:
         """Write to a contact given by id or name; returns their name, too. Raises ChatError."""
-        if not files:
-            return await self._write(partial(composing.send_to, who=who, text=text))
-        contact, name = await self._read(lambda tx: messages.identify(tx, who))
-        return await self.send(contact, text, files), name
+        written = await self._send(writing.Draft(who, text), files)
+        return written.message, written.name
 
-    async def _write(self, work: Callable[[Hands], T]) -> T:
-        async with self._writing:
-            return await self._kit.change(work)
+    async def _send(self, draft: writing.Draft, files: Sequence[Outgoing]) -> writing.Written:
+        kit = self._kit
+        if files:
+            await self._read(
+                lambda tx: writing.check(tx, draft.who, draft.text, files, kit.settings)
+            )
+            stored = [await store_file(kit.keys.crypto, kit.blobs, file) for file in files]
+            draft = replace(draft, files=tuple(stored))
+        return await self._desk.write(draft)
 
     async def react(self, message: str, emoji: str) -> None:
         """Set our reaction to a message; empty removes it."""

@@ -16,7 +16,7 @@ The rules of this file:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from volok.chat.payload import InvalidPayload, Payload, encode_payload, parse_body, parse_payload
@@ -34,6 +34,20 @@ class Decrypted:
     contact: str
     session: bytes
     payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A whole frame that has come for an inbox."""
+
+    session: bytes
+    sequence: int
+    digest: bytes
+    """The first 16 bytes of its SHA-256."""
+    data: bytes
+    identity: bytes
+    """The identity key that its envelope names."""
+    inbox: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,25 +167,23 @@ def _encrypt_for(
     return len(rows)
 
 
-def hold(tx: Transaction, part: Part, inbox: str, now_ms: int, settings: ChatSettings) -> bool:
-    """Keep a part until its frame is whole and its turn has come.
-
-    Returns whether its session may have moved. What was decrypted already, what belongs to a
-    session that is gone, and what is beyond the limit is dropped.
-    """
-    known = tx.execute("SELECT next_in FROM session WHERE id = ?", (part.session,))
+def place(tx: Transaction, session: bytes) -> int | None:
+    """The next sequence number of a session; 0 for one that may still begin, None for one that is
+    gone."""
+    known = tx.execute("SELECT next_in FROM session WHERE id = ?", (session,))
     if known:
-        if part.sequence < known[0][0]:
-            return False
-    elif tx.execute("SELECT 1 FROM session_known WHERE id = ?", (part.session,)):
-        return False
+        return int(known[0][0])
+    return None if tx.execute("SELECT 1 FROM session_known WHERE id = ?", (session,)) else 0
+
+
+def assemble(
+    tx: Transaction, part: Part, inbox: str, now_ms: int, settings: ChatSettings
+) -> Frame | None:
+    """Make a frame of a part; None while others of its parts are missing, or too many are held."""
     if part.count == 1:
-        if _crowded(tx, "held_frame", inbox, settings):
-            return False
-        _hold_frame(tx, part, part.data, inbox, now_ms)
-        return True
+        return _frame(part, part.data, inbox)
     if _crowded(tx, "held_part", inbox, settings):
-        return False
+        return None
     digest = hashlib.sha256(part.data).digest()[:8]
     tx.execute(
         "INSERT OR IGNORE INTO held_part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -187,23 +199,6 @@ def hold(tx: Transaction, part: Part, inbox: str, now_ms: int, settings: ChatSet
             now_ms,
         ),
     )
-    return _assemble(tx, part, inbox, now_ms)
-
-
-def _crowded(tx: Transaction, table: str, inbox: str, settings: ChatSettings) -> bool:
-    query = f"SELECT count(*) FROM {table} WHERE inbox = ?"  # noqa: S608 (two fixed names)
-    return int(tx.execute(query, (inbox,))[0][0]) >= settings.held_limit
-
-
-def _hold_frame(tx: Transaction, part: Part, frame: bytes, inbox: str, now_ms: int) -> None:
-    digest = hashlib.sha256(frame).digest()[:16]
-    tx.execute(
-        "INSERT OR IGNORE INTO held_frame VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (part.session, part.sequence, digest, frame, part.identity, inbox, now_ms),
-    )
-
-
-def _assemble(tx: Transaction, part: Part, inbox: str, now_ms: int) -> bool:
     where = (part.session, part.sequence, part.count)
     rows = tx.execute(
         "SELECT part, data FROM held_part WHERE session = ? AND sequence = ? AND count = ? "
@@ -211,11 +206,38 @@ def _assemble(tx: Transaction, part: Part, inbox: str, now_ms: int) -> bool:
         (*where, part.identity),
     )
     if len({index for index, _ in rows}) < part.count:
-        return False
+        return None
     pieces: dict[int, bytes] = {int(index): data for index, data in rows}
-    _hold_frame(tx, part, b"".join(pieces[i] for i in range(part.count)), inbox, now_ms)
     tx.execute("DELETE FROM held_part WHERE session = ? AND sequence = ? AND count = ?", where)
-    return True
+    return _frame(part, b"".join(pieces[i] for i in range(part.count)), inbox)
+
+
+def _frame(part: Part, data: bytes, inbox: str) -> Frame:
+    digest = hashlib.sha256(data).digest()[:16]
+    return Frame(part.session, part.sequence, digest, data, part.identity, inbox)
+
+
+def hold(tx: Transaction, frames: Iterable[Frame], now_ms: int, settings: ChatSettings) -> None:
+    """Keep frames until their turn has come; what is beyond the limit is dropped."""
+    for frame in frames:
+        if not _crowded(tx, "held_frame", frame.inbox, settings):
+            tx.execute(
+                "INSERT OR IGNORE INTO held_frame VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    frame.session,
+                    frame.sequence,
+                    frame.digest,
+                    frame.data,
+                    frame.identity,
+                    frame.inbox,
+                    now_ms,
+                ),
+            )
+
+
+def _crowded(tx: Transaction, table: str, inbox: str, settings: ChatSettings) -> bool:
+    query = f"SELECT count(*) FROM {table} WHERE inbox = ?"  # noqa: S608 (two fixed names)
+    return int(tx.execute(query, (inbox,))[0][0]) >= settings.held_limit
 
 
 def first_frames(tx: Transaction, keys: Keys, session: bytes) -> Iterator[FirstFrame]:
@@ -268,11 +290,19 @@ def _drop_frame(tx: Transaction, session: bytes, sequence: int, digest: bytes) -
 
 
 def decrypt_ready(
-    tx: Transaction, keys: Keys, session: bytes, now_ms: int, *, past_gaps: bool = False
+    tx: Transaction,
+    keys: Keys,
+    settings: ChatSettings,
+    session: bytes,
+    frames: Iterable[Frame],
+    now_ms: int,
+    *,
+    past_gaps: bool = False,
 ) -> list[Decrypted]:
-    """Decrypt every held frame of a session whose turn has come, and save the state.
+    """Decrypt every frame of a session whose turn has come, and save the state.
 
-    With `past_gaps` what is missing is given up and the rest decrypted in order.
+    `frames` have just come; with those that are held already. Whose turn has not come is held. With
+    `past_gaps` what is missing is given up and the rest decrypted in order.
     """
     found = tx.execute(
         "SELECT s.contact, s.pickle, s.ours, s.theirs, s.next_in, s.gap_ms, c.conversation "
@@ -283,16 +313,16 @@ def decrypt_ready(
         return []
     contact, pickle, ours, theirs, next_in, gap_ms, conversation = found[0]
     held = tx.execute(
-        "SELECT sequence, digest, frame FROM held_frame WHERE session = ? AND sequence >= ? "
-        "ORDER BY sequence, digest",
+        "SELECT sequence, digest, frame FROM held_frame WHERE session = ? AND sequence >= ?",
         (session, next_in),
     )
-    if not held:
-        return []
+    fresh = {(frame.sequence, frame.digest): frame for frame in frames}
+    candidates = {(int(sequence), bytes(digest)): data for sequence, digest, data in held}
+    candidates |= {key: frame.data for key, frame in fresh.items()}
     state: OlmSession | None = None
     came: list[Decrypted] = []
     start = next_in
-    for sequence, digest, frame in held:
+    for (sequence, digest), frame in sorted(candidates.items()):
         if sequence < next_in:
             continue
         if sequence > next_in and not past_gaps:
@@ -301,7 +331,8 @@ def decrypt_ready(
         try:
             plaintext = state.decrypt(frame)
         except CryptoError:
-            _drop_frame(tx, session, sequence, digest)
+            if fresh.pop((sequence, digest), None) is None:
+                _drop_frame(tx, session, sequence, digest)
             continue
         next_in = sequence + 1
         try:
@@ -314,6 +345,7 @@ def decrypt_ready(
             conversation,
         ):
             came.append(Decrypted(contact, session, payload))
+    hold(tx, (one for one in fresh.values() if one.sequence >= next_in), now_ms, settings)
     tx.execute("DELETE FROM held_frame WHERE session = ? AND sequence < ?", (session, next_in))
     tx.execute("DELETE FROM held_part WHERE session = ? AND sequence < ?", (session, next_in))
     waits = bool(tx.execute("SELECT 1 FROM held_frame WHERE session = ? LIMIT 1", (session,)))

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from volok.chat import invites
 from volok.chat.content import SILENT, parse_content
 from volok.chat.hooks import Hands, apply, encrypt_anew
 from volok.chat.payload import Body, InvalidPayload
-from volok.chat.ratchet import Decrypted, decrypt_ready, first_frames, hold
+from volok.chat.ratchet import Decrypted, Frame, assemble, decrypt_ready, first_frames, hold, place
 from volok.chat.records import notice, to_text
 from volok.chat.views import ContactState
 from volok.model.envelope import Part
 
 
-def take_in(hands: Hands, parts: Iterable[tuple[Part, str, str]]) -> None:
+def take_in(hands: Hands, parts: Sequence[tuple[Part, str, str]]) -> None:
     """Take in opened parts, each with its inbox and the id of its event."""
-    sessions: dict[bytes, None] = {}
+    tx, settings = hands.tx, hands.settings
+    places: dict[bytes, int | None] = {}
+    frames: dict[bytes, list[Frame]] = {}
     firsts: list[tuple[Part, str]] = []
+    spent: dict[str, list[str]] = {}
     for part, inbox, event in parts:
+        spent.setdefault(inbox, []).append(event)
         if part.sequence == part.index == 0:
             firsts.append((part, inbox))
-        if hold(hands.tx, part, inbox, hands.now_ms, hands.settings):
-            sessions[part.session] = None
-        _note_spent(hands, event, inbox)
-    for session in sessions:
-        advance(hands, session)
+        if part.session not in places:
+            places[part.session] = place(tx, part.session)
+        # What was decrypted already, and what belongs to a session that is gone, is dropped.
+        next_in = places[part.session]
+        if next_in is None or part.sequence < next_in:
+            continue
+        if frame := assemble(tx, part, inbox, hands.now_ms, settings):
+            frames.setdefault(part.session, []).append(frame)
+    for session, some in frames.items():
+        advance(hands, session, some)
+    for inbox, events in spent.items():
+        _note_spent(hands, inbox, events)
     # Only now: the first and the second use of an invite may have come in one batch.
     for part, inbox in firsts:
         _watch_second_use(hands, part, inbox)
 
 
-def _note_spent(hands: Hands, event: str, inbox: str) -> None:
+def _note_spent(hands: Hands, inbox: str, events: Iterable[str]) -> None:
     settings = hands.settings
     chance = int.from_bytes(hands.keys.crypto.random(4), "big") / (1 << 32)
     due = hands.now_ms + int((settings.delete_delay + chance * settings.delete_jitter) * 1000)
-    hands.tx.execute(
-        "INSERT OR IGNORE INTO spent (event, inbox, due_ms) VALUES "
-        "(?, ?, coalesce((SELECT min(due_ms) FROM spent WHERE inbox = ?), ?))",
-        (event, inbox, inbox, due),
+    before = hands.tx.execute("SELECT min(due_ms) FROM spent WHERE inbox = ?", (inbox,))[0][0]
+    hands.tx.many(
+        "INSERT INTO spent (event, inbox, due_ms) VALUES (?, ?, ?)",
+        [(event, inbox, due if before is None else before) for event in events],
     )
 
 
@@ -52,52 +63,65 @@ def _watch_second_use(hands: Hands, part: Part, inbox: str) -> None:
         invites.second_use(tx, hands.keys, inbox, part.identity, hands.now_ms)
 
 
-def advance(hands: Hands, session: bytes, *, past_gaps: bool = False) -> None:
-    """Decrypt what has its turn in a session and apply it; take the session up if it is new."""
+def advance(
+    hands: Hands, session: bytes, frames: Sequence[Frame] = (), *, past_gaps: bool = False
+) -> None:
+    """Decrypt what has its turn in a session and apply it; take the session up if it is new.
+
+    `frames` have just come.
+    """
     tx = hands.tx
     if not tx.execute("SELECT 1 FROM session WHERE id = ?", (session,)):
+        hold(tx, frames, hands.now_ms, hands.settings)
+        frames = ()
         for first in first_frames(tx, hands.keys, session):
             if invites.meet(tx, hands.keys, hands.settings, first, hands.now_ms):
                 hands.effects.scopes = True
                 contact = tx.execute("SELECT contact FROM session WHERE id = ?", (session,))[0][0]
-                _receive(hands, Decrypted(contact, session, first.payload))
+                opening = Decrypted(contact, session, first.payload)
+                if _receive(hands, opening):
+                    _note_receipt(hands, [opening])
                 break
         else:
             return
-    for came in decrypt_ready(tx, hands.keys, session, hands.now_ms, past_gaps=past_gaps):
-        _receive(hands, came)
+    ready = decrypt_ready(
+        tx, hands.keys, hands.settings, session, frames, hands.now_ms, past_gaps=past_gaps
+    )
+    taken = [came for came in ready if _receive(hands, came)]
+    if taken:
+        _note_receipt(hands, taken)
     _hurry_receipt(hands, session)
 
 
-def _receive(hands: Hands, came: Decrypted) -> None:
+def _receive(hands: Hands, came: Decrypted) -> bool:
+    """Apply a content; returns whether it is to be acknowledged."""
     tx, payload = hands.tx, came.payload
     state, epoch = tx.execute(
         "SELECT state, their_epoch FROM contact WHERE id = ?", (came.contact,)
     )[0]
     if state == ContactState.BLOCKED.value:
-        return
-    _note_receipt(hands, came)
+        return False
     if payload.epoch != epoch:
         _note_epoch(hands, came, epoch)
     fresh = tx.execute(
         "INSERT OR IGNORE INTO content_known VALUES (?, ?) RETURNING 1",
         (came.contact, payload.content),
     )
-    if not fresh:
-        return
-    try:
-        content = parse_content(payload.body)
-    except InvalidPayload:
-        return
-    if content is not None and payload.body["type"] not in ("hello", "welcome"):
-        apply(hands, came, content)
+    if fresh:
+        try:
+            content = parse_content(payload.body)
+        except InvalidPayload:
+            return True
+        if content is not None and payload.body["type"] not in ("hello", "welcome"):
+            apply(hands, came, content)
+    return True
 
 
-def _note_receipt(hands: Hands, came: Decrypted) -> None:
-    tx, settings = hands.tx, hands.settings
-    if came.payload.body["type"] in SILENT:
+def _note_receipt(hands: Hands, taken: Sequence[Decrypted]) -> None:
+    tx, settings, last = hands.tx, hands.settings, taken[-1]
+    if all(came.payload.body["type"] in SILENT for came in taken):
         next_in, told = tx.execute(
-            "SELECT next_in, told_in FROM session WHERE id = ?", (came.session,)
+            "SELECT next_in, told_in FROM session WHERE id = ?", (last.session,)
         )[0]
         if next_in - told < settings.receipts_alone:
             return
@@ -105,7 +129,7 @@ def _note_receipt(hands: Hands, came: Decrypted) -> None:
     due = hands.now_ms + int((settings.receipt_delay + jitter) * 1000)
     tx.execute(
         "UPDATE contact SET ack_due_ms = ? WHERE id = ? AND ack_due_ms IS NULL",
-        (due, came.contact),
+        (due, last.contact),
     )
 
 

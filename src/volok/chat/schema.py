@@ -158,10 +158,11 @@ _CORE = (
     ) STRICT, WITHOUT ROWID""",
     # Envelopes that we have finished with: their relays are asked to delete them (NIP-09).
     """CREATE TABLE spent (
-        event TEXT PRIMARY KEY,
+        number INTEGER PRIMARY KEY,
+        event TEXT NOT NULL,
         inbox TEXT NOT NULL,
         due_ms INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID""",
+    ) STRICT""",
     "CREATE INDEX spent_inbox ON spent (inbox, due_ms)",
 )
 

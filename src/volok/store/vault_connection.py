@@ -29,6 +29,8 @@ from volok.store.vault import (
 )
 
 KEY_BYTES = 32
+CACHE_BYTES = 24 << 20
+"""The most memory that one connection takes for pages of the file; it grows with the vault."""
 _PLAINTEXT_HEADER = b"SQLite format 3\0"
 
 
@@ -166,6 +168,8 @@ def _configure(connection: apsw.Connection) -> None:
     # Sorts and temporary tables never reach a disk, where they would not be encrypted.
     connection.execute("PRAGMA temp_store = MEMORY").fetchall()
     connection.execute("PRAGMA foreign_keys = ON").fetchall()
+    # Whatever is not in the cache is read and decrypted again, page by page.
+    connection.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}").fetchall()
 
 
 def _check_version(connection: apsw.Connection, migrations: Sequence[Migration]) -> None:
