@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test full lint format docs bench fuzz screenshots clean
+.PHONY: help setup demo test full lint format docs bench fuzz lab screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ docs: setup-demo ## Write docs/cli.md, docs/settings.md and the tables of figure
 bench: setup-bench ## Measure; writes bench/results.json and the tables made from it
 	@$(PYTHON) -m bench
 	@$(PYTHON) tools/figures.py
+
+lab: setup-lab ## Censor a small world in every known way; shows what gets through
+	@$(PYTHON) -m lab run
 
 fuzz: setup-fuzz ## Let every parser meet garbage for 60 seconds each, or SECONDS_EACH=…
 	@$(PYTHON) fuzz/run.py --seconds $(or $(SECONDS_EACH),60)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian 12 machine, and only that.
 #
-#   tools/setup.sh [demo|test|bench|fuzz]
+#   tools/setup.sh [demo|test|bench|fuzz|lab]
 #
 # demo: Python 3.11, .venv, the libraries from PyPI, the web page's JavaScript from npm.
-# test: also Chromium and fonts for the browser tests. bench and fuzz: also their own libraries.
+# test: also Chromium and fonts for the browser tests, and the tools of the lab. bench, fuzz and lab:
+# also their own libraries; lab: the servers of a small country.
 #
 # Each part leaves a stamp named by the hash of what it was made from, so a second run takes
 # milliseconds. Where to fetch from is for the environment to say (pip, npm and apt settings).
@@ -89,6 +90,17 @@ setup_browser() {
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
+# command:package
+lab_tools=(ip:iproute2 unshare:util-linux setpriv:util-linux dnsmasq:dnsmasq-base)
+
+setup_lab() {
+    local missing=() tool
+    for tool in "$@"; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+    done
+    [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
 # Two runs at once in one tree would trip over each other.
 exec 9<tools/setup.sh
 flock 9
@@ -102,10 +114,16 @@ case $purpose in
         setup_python test
         setup_javascript
         setup_browser
+        setup_lab "${lab_tools[@]}"
+        ;;
+    lab)
+        setup_python "test,lab"
+        setup_javascript
+        setup_lab "${lab_tools[@]}"
         ;;
     bench | fuzz)
         setup_python "test,$purpose"
         setup_javascript
         ;;
-    *) die "unknown purpose '$purpose': demo, test, bench or fuzz" ;;
+    *) die "unknown purpose '$purpose': demo, test, bench, fuzz or lab" ;;
 esac

@@ -71,3 +71,10 @@ def test_a_forged_signature_is_refused() -> None:
     ):
         with pytest.raises(InvalidAuth):
             check(forged)
+
+
+def test_the_fragment_of_a_pinned_relay_stays_at_home() -> None:
+    relay = "wss://relay.example/SECRET#" + "A" * 22
+    event = auth_event(CRYPTO, PAIR.secret, relay, "c", NOW)
+    assert event.tag("relay") == "wss://relay.example/SECRET"
+    assert check(event) == PAIR.public

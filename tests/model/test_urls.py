@@ -6,11 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volok.model.urls import InvalidUrl, blossom_base, normalise_relay_url, relay_host
+from volok.model.urls import (
+    InvalidUrl,
+    blossom_base,
+    blossom_url,
+    normalise_relay_url,
+    relay_host,
+    url_in_requests,
+)
 
 pieces = st.sampled_from(".:/?#@[]%- \t\u3002\ud800") | st.sampled_from(
     ["wss://", "ws://", "WSS:", "relay", "Example", "443", "80", "::1", "127.0.0.1", "рф", "ß"]
 )
+
+PIN = "A" * 22
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,9 @@ def test_normalised(url: str, normal: str, host: str, base: str | None) -> None:
         "wss://@relay.example",
         "wss://relay.example#",
         "wss://relay.example/#part",
+        f"ws://relay.example/#{PIN}",
+        f"wss://relay.example/#{PIN}&sni=192.0.2.1",
+        f"wss://relay.example#{PIN}#{PIN}",
         "wss://relay.example:0",
         "wss://relay.example:65536",
         "wss://relay.example:x",
@@ -90,3 +102,15 @@ def test_what_is_no_url_raises_invalid_url(text: str) -> None:
     assert normal.startswith(("ws://", "wss://"))
     assert relay_host(normal) == relay_host(text)
     assert not set("#@ \\") & set(normal.partition("?")[0].partition("/")[0])
+
+
+def test_a_pinned_relay_keeps_its_fragment_and_its_secret_path() -> None:
+    url = f"wss://h:8443/SECRET#{PIN}&sni=www.example.org"
+    assert normalise_relay_url(f"WSS://H:8443/SECRET/#{PIN}&sni=WWW.example.ORG") == url
+    assert normalise_relay_url(url) == url
+    assert relay_host(url) == "h"
+    assert blossom_base(url) == "https://h:8443/SECRET"
+    assert blossom_url(url, "upload") == f"https://h:8443/SECRET/upload#{PIN}&sni=www.example.org"
+    assert blossom_url("wss://h/path", "upload") == "https://h/upload"
+    assert url_in_requests(url) == "wss://h:8443/SECRET"
+    assert normalise_relay_url(f"wss://h#{PIN}") == f"wss://h#{PIN}"

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from volok.app.errors import AppError
 from volok.app.web.interface import ExportReport, ImportReport
@@ -52,7 +54,7 @@ async def export_bundle(
     parcels = [parcel async for parcel in parts.chat.export_parts(contact_id)]
     if not parcels:
         raise NothingWaits
-    sealed = [await _part(parts, parcel) for parcel in parcels]
+    sealed = [await bundle_part(parts, parcel) for parcel in parcels]
     unfinished = path.with_name(path.name + ".part")
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
@@ -72,7 +74,8 @@ async def export_bundle(
     )
 
 
-async def _part(parts: Parts, parcel: Parcel) -> Part:
+async def bundle_part(parts: Parts, parcel: Parcel) -> Part:
+    """The part of a bundle for one contact, with those of its blobs that are here."""
     here = [name for name in dict.fromkeys(parcel.blobs) if await parts.blobs.has(name)]
     return Part(
         inbox=bytes.fromhex(parcel.inbox),
@@ -87,15 +90,27 @@ async def import_bundle(parts: Parts, path: Path, crypto: Crypto, now: int) -> I
 
     What comes before a damaged place is kept. Raises BundleError, StoreError, BlobError, OSError.
     """
-    keys = [
+    keys = await bundle_keys(parts)
+    with path.open("rb") as file:
+        return await take_in(parts, file, keys, crypto, now)
+
+
+async def bundle_keys(parts: Parts) -> list[InboxKey]:
+    """Every key of ours that a part of a bundle may be sealed to."""
+    return [
         InboxKey(bytes.fromhex(inbox), secret) for inbox, secret in await parts.chat.opening_keys()
     ]
-    with path.open("rb") as file:
-        opened = await read_bundle(file, keys, crypto)
-        events = sum([await _take_events(parts, part, crypto, now) for part in opened])
-        # The messages name their files: only after them is it known which blobs are wanted.
-        await parts.chat.settle()
-        blobs = sum([await _take_blobs(parts, part) for part in opened])
+
+
+async def take_in(
+    parts: Parts, file: BinaryIO, keys: Sequence[InboxKey], crypto: Crypto, now: int
+) -> ImportReport:
+    """`import_bundle` for an open file."""
+    opened = await read_bundle(file, keys, crypto)
+    events = sum([await _take_events(parts, part, crypto, now) for part in opened])
+    # The messages name their files: only after them is it known which blobs are wanted.
+    await parts.chat.settle()
+    blobs = sum([await _take_blobs(parts, part) for part in opened])
     await parts.chat.settle()
     return ImportReport(events=events, blobs=blobs)
 

@@ -18,8 +18,9 @@ from volok.app.conversation import arrivals, history, unread
 from volok.app.errors import NotRunning
 from volok.app.node import Node
 from volok.app.pictures import attachment
-from volok.app.shapes import Json, contact_shape, invite_shape, message_shape
+from volok.app.shapes import Json, contact_shape, invite_shape, message_shape, path_shape
 from volok.chat.views import Contact, FileState, Message, Outgoing
+from volok.model.urls import normalise_relay_url
 
 
 class CommandSet(Protocol):
@@ -87,6 +88,18 @@ class CommandSet(Protocol):
 
     async def panic(self) -> Json:
         """Destroy the key of the vault, then everything else."""
+
+    async def paths(self) -> list[Json]:
+        """The ways to relays, cheapest first, and which of them carries something now."""
+
+    async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
+        """Add a proxy, for some relays or (with an empty list) for all; returns it."""
+
+    async def path_remove(self, name: str) -> Json:
+        """Remove a path that was added."""
+
+    async def path_test(self, name: str | None, relay: str | None) -> list[Json]:
+        """Try every path, or one, with our relays, or one of them."""
 
     async def page(self) -> Json:
         """A fresh `url` that opens the web app once. Raises NotRunning where none is served."""
@@ -214,6 +227,29 @@ class Commands:
         """See `CommandSet.panic`."""
         await self._node.panic()
         return {"state": self._node.state}
+
+    async def paths(self) -> list[Json]:
+        """See `CommandSet.paths`."""
+        paths = self._node.paths
+        used = [name for names in paths.many.in_use.values() for name in names]
+        return [path_shape(view, view.name in used) for view in paths.views()]
+
+    async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
+        """See `CommandSet.path_add`."""
+        added = await self._node.paths.add(url, name, relays, only)
+        views = self._node.paths.views()
+        return next(path_shape(view, False) for view in views if view.name == added.name)
+
+    async def path_remove(self, name: str) -> Json:
+        """See `CommandSet.path_remove`."""
+        await self._node.paths.remove(name)
+        return {"name": name}
+
+    async def path_test(self, name: str | None, relay: str | None) -> list[Json]:
+        """See `CommandSet.path_test`."""
+        relays = [normalise_relay_url(relay)] if relay else await self._node.chat.relays()
+        trials = await self._node.paths.test(relays, name)
+        return [dataclasses.asdict(trial) for trial in trials]
 
     async def page(self) -> Json:
         """See `CommandSet.page`."""

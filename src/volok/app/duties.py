@@ -31,6 +31,7 @@ class Duties:
             "scopes": self._scopes,
             "changes": self._changes,
             "relays": self._relays,
+            "paths": self._parts.paths.run,
             "sweep": self._sweep,
             "compact": self._compact,
         }

@@ -9,6 +9,7 @@ from volok.chat.invite_codec import InvalidInvite
 from volok.chat.views import ChatError
 from volok.model.urls import InvalidUrl
 from volok.paths.live import PathError
+from volok.paths.proxy_address import InvalidProxy
 from volok.relay.errors import RelayError
 from volok.store.blobs import BlobError
 from volok.store.store import StoreError
@@ -42,6 +43,7 @@ STATED: tuple[type[Exception], ...] = (
     BundleError,
     ChatError,
     InvalidInvite,
+    InvalidProxy,
     InvalidUrl,
     OSError,
     PathError,

@@ -15,13 +15,16 @@ import contextlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from volok.app.backup_file import read_backup, write_backup
 from volok.app.carrying import export_bundle, import_bundle
+from volok.app.drops import Drops
 from volok.app.duties import Duties
 from volok.app.errors import AlreadySetUp
 from volok.app.home import Home
+from volok.app.paths import NodePaths
 from volok.app.preferences import load_preferences, save_preferences, with_value
 from volok.app.services import Pulse
 from volok.app.settings import NodeSettings
@@ -65,6 +68,7 @@ class Node:
         self._lock: HomeLock | None = None
         self._parts: Parts | None = None
         self._duties: Duties | None = None
+        self._drops: Drops | None = None
         self._while_open: dict[str, Callable[[Parts], Awaitable[None]]] = {}
         self._changing = asyncio.Lock()
         self._pulse = Pulse()
@@ -107,6 +111,18 @@ class Node:
     def chat(self) -> Messenger:
         """The conversations. Raises VaultLocked unless the state is `open`."""
         return self._open().chat
+
+    @property
+    def drops(self) -> Drops:
+        """The folders and servers that messages are left in. Raises VaultLocked."""
+        if self._drops is None:
+            raise VaultLocked
+        return self._drops
+
+    @property
+    def paths(self) -> NodePaths:
+        """The ways to relays. Raises VaultLocked unless the state is `open`."""
+        return self._open().paths
 
     async def create(self, name: str, relays: Sequence[str], passphrase: str | None) -> None:
         """Make the person's keys and open the node.
@@ -232,8 +248,16 @@ class Node:
 
     async def sync_round(self, wait: float | None = None) -> RoundSummary:
         """Carry everything in both directions once, in at most `wait` seconds for each pass (by
-        default `NodeSettings.sync_wait`). Raises VaultLocked."""
-        return await sync_round(self._open(), wait or self.settings.sync_wait)
+        default `NodeSettings.sync_wait`), by relays and by drops. Raises VaultLocked."""
+        summary = await sync_round(self._open(), wait or self.settings.sync_wait)
+        carried, problems = await self.drops.round()
+        return replace(
+            summary,
+            received=summary.received + carried.events,
+            published=summary.published + carried.left,
+            waiting=await self.chat.waiting(),
+            problems=summary.problems | problems,
+        )
 
     async def preferences(self) -> Preferences:
         """What the person chose; in every state."""
@@ -263,18 +287,22 @@ class Node:
         crypto = self._given_crypto or NativeCrypto()
         parts = await open_parts(self.home, master, crypto, self._now, self.settings)
         self._parts = parts
+        drops = self._drops = Drops(parts, crypto, self._now, parts.paths.many)
         if self._background:
             self._duties = Duties(parts, self._pulse, self._now, self.settings)
             self._duties.start()
+            self._duties.add("drops", lambda _: drops.run())
             for name, work in self._while_open.items():
                 self._duties.add(name, work)
         self._pulse.beat()
 
     async def _close(self) -> None:
-        duties, parts = self._duties, self._parts
-        self._duties = self._parts = None
+        duties, parts, drops = self._duties, self._parts, self._drops
+        self._duties = self._parts = self._drops = None
         if duties is not None:
             await duties.stop()
+        if drops is not None:
+            await drops.close()
         if parts is not None:
             await parts.close()
         self._pulse.beat()

@@ -85,6 +85,22 @@ class Remote:
         """See `CommandSet.panic`."""
         return await self._one("panic")
 
+    async def paths(self) -> list[Json]:
+        """See `CommandSet.paths`."""
+        return cast(list[Json], await self._one("paths"))
+
+    async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
+        """See `CommandSet.path_add`."""
+        return await self._one("path_add", url=url, name=name, relays=relays, only=only)
+
+    async def path_remove(self, name: str) -> Json:
+        """See `CommandSet.path_remove`."""
+        return await self._one("path_remove", name=name)
+
+    async def path_test(self, name: str | None, relay: str | None) -> list[Json]:
+        """See `CommandSet.path_test`."""
+        return cast(list[Json], await self._one("path_test", name=name, relay=relay))
+
     async def page(self) -> Json:
         """See `CommandSet.page`."""
         return await self._one("page")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from volok.app.path_views import PathView
 from volok.chat.views import Contact, FileView, InviteView, Message
 
 Json = dict[str, Any]
@@ -73,4 +74,17 @@ def invite_shape(invite: InviteView) -> Json:
         "id": invite.id,
         "expires_at": invite.expires_at,
         "multiple": invite.multiple,
+    }
+
+
+def path_shape(path: PathView, used: bool) -> Json:
+    """A way to relays; `used`: whether it carries something now."""
+    return {
+        "name": path.name,
+        "about": path.about,
+        "observer_learns": path.observer_learns,
+        "relays": list(path.relays),
+        "only": path.only,
+        "removable": path.removable,
+        "used": used,
     }

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from volok.app.fetch import InviteFetcher
 from volok.app.home import Home
+from volok.app.paths import NodePaths
 from volok.app.settings import NodeSettings
 from volok.chat.messenger import Messenger
 from volok.chat.schema import SCHEMA
 from volok.chat.settings import ChatSettings
 from volok.model.crypto import Crypto, hkdf
-from volok.paths.direct import DirectPath
 from volok.store.file_blobs import FileBlobs
 from volok.store.keyslot import STORE_LABEL, VAULT_LABEL
 from volok.store.sqlite_store import SqliteStore
@@ -27,6 +27,9 @@ from volok.sync.settings import SyncSettings
 
 MIGRATIONS = tuple(Migration(number, sql) for number, sql in enumerate(SCHEMA, start=1))
 """The schema of the vault: its tables belong to chat and to the delivery log."""
+
+_SESSIONS = 1000
+"""Sessions that may wait for a connection at once; more than anybody has relays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Parts:
     deliveries: VaultDeliveries
     chat: Messenger
     engine: Engine
+    paths: NodePaths
     closing: AsyncExitStack
 
     async def set_scopes(self) -> list[RelayScope]:
@@ -78,9 +82,9 @@ async def open_parts(
         stack.push_async_callback(store.close)
         blobs = await asyncio.to_thread(FileBlobs, home.blobs)
         deliveries = VaultDeliveries(vault, now)
-        path = DirectPath()
-        stack.push_async_callback(path.close)
-        fetch = InviteFetcher(path, crypto, now, settings.accept_wait)
+        paths = await NodePaths.open(vault, now, crypto.random)
+        stack.push_async_callback(paths.close)
+        fetch = InviteFetcher(paths.many, crypto, now, settings.accept_wait)
 
         async def open_chat() -> Messenger:
             return await Messenger.open(
@@ -92,7 +96,9 @@ async def open_parts(
             await (await open_chat()).restored()
             await asyncio.to_thread(home.restored.unlink, True)
         chat = await open_chat()
-        engine = Engine(store, blobs, deliveries, path, crypto, now, SyncSettings())
-        parts = Parts(master, vault, store, blobs, deliveries, chat, engine, stack.pop_all())
+        # Handshakes are counted where paths are chosen, since one attempt may race several.
+        sync = SyncSettings(handshakes=_SESSIONS)
+        engine = Engine(store, blobs, deliveries, paths.many, crypto, now, sync)
+        parts = Parts(master, vault, store, blobs, deliveries, chat, engine, paths, stack.pop_all())
     await parts.set_scopes()
     return parts

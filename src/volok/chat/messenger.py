@@ -326,6 +326,20 @@ class Messenger:
         """What waits for a contact, or for each contact, sealed anew for being carried by hand."""
         return people.parcels(self._kit, contact)
 
+    async def waiting_contents(self) -> list[people.Waiting]:
+        """Everything that waits for a receipt, encrypted by now."""
+        return await people.waiting_contents(self._kit)
+
+    async def parcel_of(
+        self, contact: str, numbers: Sequence[int], blobs: Sequence[str]
+    ) -> people.Parcel | None:
+        """Some of what waits for a contact, sealed anew; None when they get nothing."""
+        return await people.parcel_of(self._kit, contact, numbers, blobs)
+
+    def outbox_changed(self) -> Callable[[], Awaitable[object]]:
+        """A waiter: take it before `waiting_contents`, await its result after."""
+        return self._kit.outgoing.waiter()
+
     async def opening_keys(self) -> list[tuple[str, bytes]]:
         """Every (inbox, secret sealing key) that a bundle for us may be sealed to."""
         return await self._read(people.opening_keys)

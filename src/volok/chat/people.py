@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,23 @@ class Parcel:
     """Sealed envelopes as canonical JSON."""
     blobs: tuple[str, ...]
     """Names of blobs that belong to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One content that waits for a contact's receipt and is encrypted."""
+
+    contact: str
+    number: int
+    session: bytes
+    sequence: int
+    size: int
+    """Bytes of its frame."""
+    since_ms: int
+    by_relay: bool
+    """Whether the contact reads at any relay."""
+    blobs: tuple[tuple[str, int], ...]
+    """Names and sizes of the blobs that belong to it."""
 
 
 def node_keys(tx: Transaction, crypto: Crypto) -> tuple[bytes, bytes]:
@@ -230,19 +248,76 @@ def journal_after(tx: Transaction, cursor: int) -> list[Change]:
     return [Change(n, kind, contact, message, bool(new)) for n, kind, contact, message, new in rows]
 
 
+def _prepared(kit: Kit, tx: Transaction, contact: str | None) -> list[tuple[str, str, bytes]]:
+    """Encrypt what waits; return id, inbox and sealing key of each contact asked for."""
+    encrypt_waiting(tx, kit.keys, kit.settings, 10 * kit.settings.window)
+    rows = tx.execute(
+        "SELECT id, their_inbox, their_sealing FROM contact "
+        "WHERE state IN ('active', 'waiting') AND (? IS NULL OR id = ?)",
+        (contact, contact),
+    )
+    return [(str(i), str(inbox), bytes(sealing)) for i, inbox, sealing in rows]
+
+
+async def waiting_contents(kit: Kit) -> list[Waiting]:
+    """Encrypt everything that waits for a receipt, and list it in its order."""
+
+    def work(tx: Transaction) -> list[Waiting]:
+        encrypt_waiting(tx, kit.keys, kit.settings, 10 * kit.settings.window)
+        blobs: dict[int, dict[str, int]] = {}
+        for number, name, size in tx.execute(
+            "SELECT o.number, c.name, c.size FROM outbox o JOIN file f ON f.message = o.message "
+            "JOIN chunk c ON c.file = f.id WHERE o.type = 'text' ORDER BY f.place, c.place"
+        ):
+            blobs.setdefault(number, {})[str(name)] = int(size)
+        rows = tx.execute(
+            "SELECT o.contact, o.number, o.session, o.sequence, length(o.frame), o.sent_ms, "
+            "EXISTS (SELECT 1 FROM contact_relay r WHERE r.contact = o.contact) "
+            "FROM outbox o JOIN contact c ON c.id = o.contact "
+            "WHERE o.session IS NOT NULL AND c.state IN ('active', 'waiting') ORDER BY o.number"
+        )
+        return [
+            Waiting(who, number, session, sequence, size, since, bool(by_relay), files)
+            for who, number, session, sequence, size, since, by_relay in rows
+            for files in [tuple(blobs.get(number, {}).items())]
+        ]
+
+    return await kit.vault.transact(work)
+
+
+async def parcel_of(
+    kit: Kit, contact: str, numbers: Sequence[int], blobs: Sequence[str]
+) -> Parcel | None:
+    """Seal anew some of what waits for a contact; None for a contact who gets nothing.
+
+    Of `numbers`, those that have their receipt meanwhile are left out.
+    """
+
+    def work(tx: Transaction) -> tuple[list[tuple[str, str, bytes]], list[Ready]]:
+        found = _prepared(kit, tx, contact)
+        rows = ready_rows(
+            tx,
+            "o.contact = ? AND o.number IN (SELECT value FROM json_each(?)) ORDER BY o.number",
+            (contact, json.dumps(list(numbers))),
+        )
+        return found, rows
+
+    found, rows = await kit.vault.transact(work)
+    if not found:
+        return None
+    events: list[bytes] = []
+    for row in rows:
+        events += [e.to_json() for e in await seal(kit, replace(row, bucket=BUCKETS[-1]))]
+        await asyncio.sleep(0)  # there may be many: whoever reads and writes sockets goes first
+    identifier, inbox, sealing = found[0]
+    return Parcel(identifier, inbox, sealing, tuple(events), tuple(blobs))
+
+
 async def parcels(kit: Kit, contact: str | None) -> AsyncIterator[Parcel]:
     """Seal anew, for each contact asked for, everything that waits for their receipt."""
-
-    def prepare(tx: Transaction) -> list[tuple[str, str, bytes]]:
-        encrypt_waiting(tx, kit.keys, kit.settings, 10 * kit.settings.window)
-        rows = tx.execute(
-            "SELECT id, their_inbox, their_sealing FROM contact "
-            "WHERE state IN ('active', 'waiting') AND (? IS NULL OR id = ?)",
-            (contact, contact),
-        )
-        return [(str(i), str(inbox), bytes(sealing)) for i, inbox, sealing in rows]
-
-    for identifier, inbox, sealing in await kit.vault.transact(prepare):
+    for identifier, inbox, sealing in await kit.vault.transact(
+        lambda tx: _prepared(kit, tx, contact)
+    ):
         rows, blobs = await kit.vault.read(partial(_waiting_for, contact=identifier))
         events: list[bytes] = []
         for row in rows:

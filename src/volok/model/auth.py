@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from volok.model.crypto import Signer, Verifier
 from volok.model.event import Event, sign_event, verify_event
-from volok.model.urls import InvalidUrl, relay_host
+from volok.model.urls import InvalidUrl, relay_host, url_in_requests
 
 AUTH = 22242
 """Kind of the signed answer to a challenge."""
@@ -22,8 +22,11 @@ class InvalidAuth(ValueError):
 def auth_event(
     signer: Signer, secret_key: bytes, relay: str, challenge: str, created_at: int
 ) -> Event:
-    """The answer to a challenge of the relay at the URL `relay`. Raises InvalidEvent."""
-    tags = [("relay", relay), ("challenge", challenge)]
+    """The answer to a challenge of the relay at the URL `relay`, whose fragment stays out of it.
+
+    Raises InvalidEvent.
+    """
+    tags = [("relay", url_in_requests(relay)), ("challenge", challenge)]
     return sign_event(signer, secret_key, created_at, AUTH, tags, "")
 
 

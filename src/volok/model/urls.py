@@ -6,6 +6,8 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from volok.model.relay_link import InvalidFragment, parse_fragment
+
 MAX_URL = 255
 """Characters in the URL of a relay; what a field of NIP-19 holds."""
 
@@ -25,14 +27,16 @@ def normalise_relay_url(url: str) -> str:
     """The URL of a relay in its one form. Raises InvalidUrl.
 
     Scheme ws or wss and host in lower case (a name beyond ASCII in its IDNA form), without the
-    default port, user, fragment and trailing slash.
+    default port, user and trailing slash. A wss:// URL may end in a fragment that pins the key of
+    the relay (`volok.model.relay_link`); no other fragment is accepted.
     """
     parts, host, port = _split(url)
+    fragment = f"#{parse_fragment(parts.fragment).to_text()}" if parts.fragment else ""
     netloc = f"[{host}]" if ":" in host else host
     if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
         netloc += f":{port}"
     query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}{query}"
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}{query}{fragment}"
 
 
 def relay_host(url: str) -> str:
@@ -43,10 +47,24 @@ def relay_host(url: str) -> str:
 def blossom_base(relay_url: str) -> str:
     """Where the Blossom server beside a relay is: scheme and host without a slash at the end.
 
-    BUD-01 puts its endpoints at the root. Raises InvalidUrl.
+    BUD-01 puts its endpoints at the root. A relay with a pinned key has them below its own path,
+    which is secret. Raises InvalidUrl.
     """
     parts = urlsplit(normalise_relay_url(relay_url))
-    return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+    path = parts.path if parts.fragment else ""
+    return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}{path}"
+
+
+def blossom_url(relay_url: str, name: str) -> str:
+    """The URL of an endpoint or a blob beside a relay; it keeps the fragment of the relay's, for
+    the path that makes the request. Raises InvalidUrl."""
+    fragment = urlsplit(normalise_relay_url(relay_url)).fragment
+    return f"{blossom_base(relay_url)}/{name}" + (f"#{fragment}" if fragment else "")
+
+
+def url_in_requests(relay_url: str) -> str:
+    """The URL without its fragment, as it may go out."""
+    return relay_url.partition("#")[0]
 
 
 def _split(url: str) -> tuple[SplitResult, str, int | None]:
@@ -64,7 +82,12 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
     if "@" in parts.netloc:
         raise InvalidUrl("The address has a user name in it.")
     if "#" in text:
-        raise InvalidUrl("The address has a # in it.")
+        if parts.scheme != "wss":
+            raise InvalidUrl("The address has a # in it.")
+        try:
+            parse_fragment(parts.fragment)
+        except InvalidFragment as error:
+            raise InvalidUrl(str(error)) from error
     place = _PLACE.fullmatch(parts.netloc)
     if place is None or not _REST.fullmatch(parts.path + parts.query):
         raise InvalidUrl("This is not an address.")

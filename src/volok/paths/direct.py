@@ -3,18 +3,24 @@
 1. No proxy, no redirect, no cookie, no compression, nothing from the environment: the only host
    that is ever contacted is the one in the URL.
 2. No header names this program.
-3. Whatever goes wrong below becomes a PathError with a sentence for the person; what is wrong with
+3. A URL whose fragment pins the relay's key (`volok.model.relay_link`), and every secure one if
+   there is a shape, goes over shaped TLS. The fragment never goes out.
+4. Whatever goes wrong below becomes a PathError with a sentence for the person; what is wrong with
    one relay never names it, so that the sentence may be logged.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -25,7 +31,10 @@ from websockets.exceptions import (
 )
 from websockets.frames import CloseCode
 
+from volok.model.relay_link import InvalidFragment, RelayPin, split_fragment
 from volok.paths.live import Capabilities, FrameTooBig, LivePath, PathError, Response, Socket
+from volok.paths.shape import Dial, Shape, ShapedTls, dial
+from volok.paths.shape_http import HTTPCORE_ERRORS, shaped_pool
 
 # Both libraries can write URLs, headers and frames to their logs; ours must never hold them.
 _SILENT = logging.Logger("volok.paths.silent", logging.CRITICAL + 1)
@@ -54,14 +63,26 @@ class DirectSettings:
 
 
 class DirectPath(LivePath):
-    """`LivePath` without any intermediary. `tls` verifies servers; by default against the
-    certificate authorities of the system."""
+    """`LivePath` without any intermediary.
+
+    `tls` verifies servers; by default against the certificate authorities of the system. `shape`
+    is how secure connections look from outside; without one, only those to relays with a pinned
+    key are shaped, in the plainest way. `dial` opens the sockets of shaped connections.
+    """
 
     def __init__(
-        self, settings: DirectSettings | None = None, tls: ssl.SSLContext | None = None
+        self,
+        settings: DirectSettings | None = None,
+        tls: ssl.SSLContext | None = None,
+        shape: Shape | None = None,
+        dial: Dial = dial,
     ) -> None:
         self._settings = settings or DirectSettings()
         self._tls = tls or ssl.create_default_context()
+        self._always_shaped = shape is not None
+        self._shaped = ShapedTls(shape or Shape(), tls)
+        self._dial = dial
+        self._pools: dict[RelayPin | None, httpcore.AsyncConnectionPool] = {}
         self._client = httpx.AsyncClient(
             verify=self._tls,
             trust_env=False,
@@ -88,19 +109,12 @@ class DirectPath(LivePath):
 
     async def websocket(self, url: str) -> Socket:
         try:
-            connection = await _Connect(
-                url,
-                ssl=self._tls if url.startswith("wss:") else None,
-                proxy=None,
-                compression=None,
-                user_agent_header=None,
-                open_timeout=self._settings.open_timeout,
-                close_timeout=self._settings.close_timeout,
-                ping_interval=self._settings.ping_interval,
-                ping_timeout=self._settings.ping_timeout,
-                max_size=self._settings.max_frame,
-                logger=_SILENT,
-            )
+            plain, pin = split_fragment(url)
+            if self._is_shaped(plain, pin):
+                connection = await self._shaped_websocket(plain, pin)
+            else:
+                tls = self._tls if plain.startswith("wss:") else None
+                connection = await self._upgraded(plain, ssl=tls)
         except (OSError, WebSocketException, ValueError) as error:
             raise PathError(_sentence(error)) from error
         return _DirectSocket(connection)
@@ -112,7 +126,40 @@ class DirectPath(LivePath):
         headers: Mapping[str, str],
         body: AsyncIterator[bytes] | bytes | None = None,
     ) -> AbstractAsyncContextManager[Response]:
-        return self._request(method, url, headers, body)
+        try:
+            plain, pin = split_fragment(url)
+        except InvalidFragment as error:
+            return _Refused(PathError(str(error)))
+        if self._is_shaped(plain, pin):
+            return self._shaped_request(method, plain, pin, headers, body)
+        return self._request(method, plain, headers, body)
+
+    def _is_shaped(self, url: str, pin: RelayPin | None) -> bool:
+        secure = url.startswith(("wss:", "https:"))
+        return secure and (self._always_shaped or pin is not None)
+
+    async def _upgraded(self, url: str, **options: Any) -> ClientConnection:
+        return await _Connect(
+            url,
+            **options,
+            proxy=None,
+            compression=None,
+            user_agent_header=None,
+            open_timeout=self._settings.open_timeout,
+            close_timeout=self._settings.close_timeout,
+            ping_interval=self._settings.ping_interval,
+            ping_timeout=self._settings.ping_timeout,
+            max_size=self._settings.max_frame,
+            logger=_SILENT,
+        )
+
+    async def _shaped_websocket(self, url: str, pin: RelayPin | None) -> ClientConnection:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        async with asyncio.timeout(self._settings.open_timeout):
+            connection = await self._dial(host, parts.port or 443)
+        tls = self._shaped.handshake(connection, host, pin)
+        return await self._upgraded(url, sock=connection, ssl=tls, server_hostname="")
 
     @asynccontextmanager
     async def _request(
@@ -134,8 +181,56 @@ class DirectPath(LivePath):
             self._client.cookies.clear()
             await answer.aclose()
 
+    @asynccontextmanager
+    async def _shaped_request(
+        self,
+        method: str,
+        url: str,
+        pin: RelayPin | None,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | bytes | None,
+    ) -> AsyncGenerator[Response, None]:
+        if pin not in self._pools:
+            self._pools[pin] = shaped_pool(self._shaped, self._dial, pin)
+        times = {
+            "connect": self._settings.open_timeout,
+            "read": self._settings.read_timeout,
+            "write": self._settings.send_timeout,
+        }
+        async with AsyncExitStack() as stack:
+            try:
+                answer = await stack.enter_async_context(
+                    self._pools[pin].stream(
+                        method,
+                        url,
+                        headers=list(headers.items()),
+                        content=body,
+                        extensions={"timeout": times},
+                    )
+                )
+            except HTTPCORE_ERRORS as error:
+                raise PathError(_sentence(error)) from error
+            names = {name.decode("latin-1").lower(): value for name, value in answer.headers}
+            texts = {name: value.decode("latin-1") for name, value in names.items()}
+            yield Response(answer.status, texts, _shaped_pieces(answer))
+
     async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
         await self._client.aclose()
+
+
+class _Refused(AbstractAsyncContextManager[Response]):
+    """A request that cannot be made."""
+
+    def __init__(self, error: PathError) -> None:
+        self._error = error
+
+    async def __aenter__(self) -> Response:
+        raise self._error
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
 
 
 class _Connect(connect):
@@ -160,6 +255,12 @@ class _DirectSocket(Socket):
             raise _lost(error) from error
         return frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
 
+    async def ping(self) -> None:
+        try:
+            await (await self._connection.ping())
+        except ConnectionClosed as error:
+            raise _lost(error) from error
+
     async def close(self) -> None:
         try:
             await self._connection.close()
@@ -176,6 +277,14 @@ async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
         raise PathError(_sentence(error)) from error
 
 
+async def _shaped_pieces(answer: httpcore.Response) -> AsyncIterator[bytes]:
+    try:
+        async for piece in answer.aiter_stream():
+            yield piece
+    except HTTPCORE_ERRORS as error:
+        raise PathError(_sentence(error)) from error
+
+
 def _lost(error: ConnectionClosed) -> PathError:
     if error.rcvd is not None and error.rcvd.code == CloseCode.MESSAGE_TOO_BIG:
         return FrameTooBig("The relay finds a message too large.")
@@ -188,10 +297,15 @@ def _sentence(error: Exception) -> str:
         causes.append(cause)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return "The relay cannot show that it is the one you mean: its certificate is not valid."
+    if isinstance(error, InvalidFragment):
+        return str(error)
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "Nothing answers at this relay's address."
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
+    if isinstance(error, TimeoutError | httpx.TimeoutException | httpcore.TimeoutException):
         return "The relay does not answer in time."
-    if isinstance(error, InvalidStatus | InvalidHandshake | httpx.RemoteProtocolError):
+    if isinstance(
+        error,
+        InvalidStatus | InvalidHandshake | httpx.RemoteProtocolError | httpcore.RemoteProtocolError,
+    ):
         return "What answers at this address does not behave like a relay."
     return "The relay cannot be reached."

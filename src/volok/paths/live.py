@@ -16,6 +16,10 @@ class FrameTooBig(PathError):
     """The relay closed the connection because a message was too large for it (RFC 6455, 1009)."""
 
 
+class Resumable(PathError):
+    """The connection was ended on purpose, before this network would cut it; go on at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a path can do and what it shows. The scheduler chooses by these."""
@@ -30,6 +34,11 @@ class Capabilities:
     """Whether the relay cannot see where the person is."""
     observer_learns: str
     """One plain sentence for the person."""
+    cost: float = 1.0
+    """What it costs beside others: money, bytes, time of others. Of two that work, the cheaper."""
+    exposure: int = 0
+    """How many learn of the connection beside the provider and the relay. Of two that cost the
+    same, the one that shows less."""
 
 
 class Socket(Protocol):
@@ -40,6 +49,10 @@ class Socket(Protocol):
 
     async def receive(self) -> str:
         """Return the next text frame. Raises PathError when the connection is gone."""
+
+    async def ping(self) -> None:
+        """Return once the other end has answered a ping. Raises PathError when the connection is
+        gone; whoever waits sets the time limit."""
 
     async def close(self) -> None:
         """Close it; never raises."""

@@ -18,10 +18,11 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from volok.model.crypto import Verifier
-from volok.model.urls import blossom_base, relay_host
+from volok.model.urls import blossom_base, relay_host, url_in_requests
 from volok.relay.blossom import Blossom, problem
 from volok.relay.fanout import Fanout
 from volok.relay.gate import Gate, OriginAllowed, any_origin, host_of
@@ -74,7 +75,7 @@ def create_app(
         ingest=Ingest(store, verifier, now, counters),
         metrics=counters,
     )
-    names = _Names(settings.public_urls)
+    names = _Names(settings.public_urls, settings.secret_path)
     routes: list[BaseRoute] = [
         WebSocketRoute("/", partial(_websocket, services, names)),
         Route("/", partial(_front, settings), methods=["GET"]),
@@ -96,9 +97,10 @@ def create_app(
             Route("/{name}", blossom.serve, methods=["GET", "HEAD", "DELETE"]),
         ]
     gate = Middleware(Gate, origin_allowed=origin_allowed, hosts=settings.hosts, metrics=counters)
+    secret = Middleware(_BelowSecret, secret=settings.secret_path)
     return Starlette(
         routes=routes,
-        middleware=[gate],
+        middleware=[secret, gate] if settings.secret_path else [gate],
         lifespan=partial(_lifespan, services, blossom),
         exception_handlers={404: _nothing_here, 405: _nothing_here},
     )
@@ -172,8 +174,11 @@ async def _nothing_here(_request: Request, _error: Exception) -> Response:
 class _Names:
     """Under which names a client may know this relay."""
 
-    def __init__(self, public_urls: Collection[str]) -> None:
-        self._bases = {relay_host(url): blossom_base(url) for url in public_urls}
+    def __init__(self, public_urls: Collection[str], secret: str) -> None:
+        below = f"/{secret}" if secret else ""
+        self._bases = {
+            relay_host(url): blossom_base(url_in_requests(url)) + below for url in public_urls
+        }
 
     def hosts(self, connection: HTTPConnection) -> Collection[str]:
         return self._bases.keys() or {host_of(connection.headers)}
@@ -181,3 +186,28 @@ class _Names:
     def base(self, request: Request) -> str:
         default = next(iter(self._bases.values()), str(request.base_url).rstrip("/"))
         return self._bases.get(host_of(request.headers), default)
+
+
+class _BelowSecret:
+    """Moves the relay below its secret path; elsewhere there is nothing.
+
+    What strangers are shown is the business of whatever stands in front (`FrontDoor`).
+    """
+
+    def __init__(self, app: ASGIApp, secret: str) -> None:
+        self._app = app
+        self._prefix = f"/{secret}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path == self._prefix or path.startswith(f"{self._prefix}/"):
+            whole = path if path != self._prefix else f"{path}/"
+            await self._app({**scope, "root_path": self._prefix, "path": whole}, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})
+        else:
+            await Response(status_code=404)(scope, receive, send)

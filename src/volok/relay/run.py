@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hashlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,6 +14,8 @@ from volok.model.crypto import Verifier
 from volok.relay.asgi import create_app
 from volok.relay.errors import RelayError
 from volok.relay.export import EVENTS_FILE
+from volok.relay.front_door import FrontDoor, load_site
+from volok.relay.link import SECRET_FILE
 from volok.relay.metrics import Metrics
 from volok.relay.server import Address, serve
 from volok.relay.settings import RelaySettings
@@ -32,9 +37,14 @@ async def run_relay(
     verifier: Verifier,
     clock: Callable[[], float] = time.time,
     metrics: Metrics | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    cover: Path | None = None,
 ) -> AsyncIterator[Address]:
     """Run a relay until the block is left. Port 0 lets the system choose; `clock` gives Unix
-    seconds. `data_dir` is made if needed and used by one relay at a time.
+    seconds. `data_dir` is made if needed and used by one relay at a time. `tls` is the context of
+    `volok.relay.tls`, for a relay that speaks TLS itself. With a secret path in the settings,
+    strangers see the website in the folder `cover`, or a page that says nothing.
 
     Raises PortInUse, RelayError.
     """
@@ -49,7 +59,21 @@ async def run_relay(
         app = create_app(
             store, verifier, settings, blobs=blobs, uploads=uploads, clock=clock, metrics=metrics
         )
-        yield await stack.enter_async_context(serve(app, host, port, settings))
+        door = await asyncio.to_thread(_front_door, settings, data_dir, cover, clock)
+        yield await stack.enter_async_context(serve(app, host, port, settings, tls, door))
+
+
+def _front_door(
+    settings: RelaySettings, data_dir: Path, cover: Path | None, clock: Callable[[], float]
+) -> FrontDoor | None:
+    if not settings.secret_path:
+        return None
+    try:  # a page that was changed at every start would be no page
+        date = (data_dir / SECRET_FILE).stat().st_mtime
+    except OSError:
+        date = clock()
+    digest = hashlib.sha256(settings.secret_path.encode()).digest()
+    return FrontDoor(load_site(cover, date), digest, clock)
 
 
 def _own(data_dir: Path) -> HomeLock:

@@ -7,14 +7,17 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from volok.relay.errors import PortInUse, RelayError
+from volok.relay.front_door import FrontDoor
 from volok.relay.settings import RelaySettings
 
 _GRACE_SECONDS = 5
@@ -28,16 +31,20 @@ class Address:
 
     host: str
     port: int
+    secure: bool = False
+    """Whether it speaks TLS."""
+    path: str = ""
+    """The secret path, with a slash in front; empty for none."""
 
     @property
     def websocket_url(self) -> str:
-        """The URL for Nostr clients."""
-        return f"ws://{self._netloc}"
+        """The URL for Nostr clients, without a pin."""
+        return f"ws{'s' if self.secure else ''}://{self._netloc}{self.path}"
 
     @property
     def http_url(self) -> str:
         """The URL for Blossom clients."""
-        return f"http://{self._netloc}"
+        return f"http{'s' if self.secure else ''}://{self._netloc}{self.path}"
 
     @property
     def _netloc(self) -> str:
@@ -46,17 +53,25 @@ class Address:
 
 @contextlib.asynccontextmanager
 async def serve(
-    app: ASGIApp, host: str, port: int, settings: RelaySettings
+    app: ASGIApp,
+    host: str,
+    port: int,
+    settings: RelaySettings,
+    tls: ssl.SSLContext | None = None,
+    door: FrontDoor | None = None,
 ) -> AsyncIterator[Address]:
     """Serve the relay until the block is left; port 0 lets the system choose.
+
+    With `tls` it speaks TLS, and with `door` strangers meet the cover website.
 
     Raises PortInUse, RelayError.
     """
     silence_servers()
     listener = listen(host, port)
+    http: Any = door.protocol if door else "h11"  # uvicorn takes what makes a protocol
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=http,
         ws=_WebSocketProtocol,
         # A message that is somewhat too long still gets an answer; beyond that, close code 1009.
         ws_max_size=2 * settings.max_message_length,
@@ -70,6 +85,7 @@ async def serve(
         server_header=False,
         date_header=True,  # by it a client with a wrong clock finds out (RFC 9110, 6.6.1)
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_context_factory=(lambda _config, _default: tls) if tls else None,
     )
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
@@ -79,7 +95,8 @@ async def serve(
         if not ready.done():
             raise RelayError("The relay did not start.")
         name = listener.getsockname()
-        yield Address(name[0], name[1])
+        path = f"/{settings.secret_path}" if settings.secret_path else ""
+        yield Address(name[0], name[1], tls is not None, path)
     finally:
         ready.cancel()
         server.should_exit = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from volok.model.urls import InvalidUrl, normalise_relay_url
 from volok.relay.errors import RelayError
 
 DAY = 86_400
+
+_SECRET = re.compile("[A-Za-z0-9_-]{16,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,9 @@ class RelaySettings:
     own here, so that a web page cannot reach it through a name that it points at loopback."""
     front_page: str = "<!doctype html><meta charset=utf-8><title>Welcome</title><p>It works.</p>"
     """What a browser sees at `/`, as HTML. By default it says nothing of relays."""
+    secret_path: str = ""
+    """The first part of the path under which alone there is a relay: 16 to 64 letters, digits, -
+    and _. Everything else is an ordinary website then. Empty: the relay is at `/`."""
     require_auth: bool = False
     """Whether reading and writing anything at all takes an AUTH (NIP-42)."""
     serve_sealed: bool = True
@@ -80,6 +86,10 @@ class RelaySettings:
         for field in ("max_message_length", "max_subscriptions", "max_filters", "max_limit"):
             if getattr(self, field) < 1:
                 raise RelayError(f"The relay setting {field} must be at least 1.")
+        if self.secret_path and not _SECRET.fullmatch(self.secret_path):
+            raise RelayError(
+                "The secret path has to be 16 to 64 characters of A-Z, a-z, 0-9, - and _."
+            )
         try:
             for url in self.public_urls:
                 normalise_relay_url(url)

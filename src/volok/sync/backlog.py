@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -22,11 +22,33 @@ class _Reading:
     oldest: int | None = None
 
 
-class Backlog:
-    """How far some inboxes were read. `inboxes` gives for each the Unix time to begin at."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a reading had come when its connection was renewed; another one goes on there."""
 
-    def __init__(self, inboxes: Mapping[str, int]) -> None:
-        self._open = {inbox: _Reading(since) for inbox, since in inboxes.items()}
+    began: int
+    """Unix seconds at which the reading began."""
+    until: Mapping[str, int | None] = field(default_factory=dict)
+    """For each inbox that is not read in full where to go on; None: from its newest event."""
+    done: frozenset[str] = frozenset()
+    """The inboxes that were read in full."""
+
+    def covers(self, inboxes: Iterable[str]) -> bool:
+        """Whether it tells of all these inboxes."""
+        return all(inbox in self.done or inbox in self.until for inbox in inboxes)
+
+
+class Backlog:
+    """How far some inboxes were read. `inboxes` gives for each the Unix time to begin at;
+    `progress` what was read before."""
+
+    def __init__(self, inboxes: Mapping[str, int], progress: Progress | None = None) -> None:
+        known = progress or Progress(0)
+        self._open = {
+            inbox: _Reading(since, known.until.get(inbox))
+            for inbox, since in inboxes.items()
+            if inbox not in known.done
+        }
         self._largest = 0
         self._largest_total = 0
 
@@ -34,6 +56,15 @@ class Backlog:
     def pages(self) -> dict[str, tuple[int, int | None]]:
         """What the next request asks for: inbox to (since, until). Empty: all is read."""
         return {inbox: (one.since, one.until) for inbox, one in self._open.items()}
+
+    @property
+    def reached(self) -> dict[str, int | None]:
+        """For each inbox that is not read in full the time to go on from, in the middle of a page:
+        relays give the newest first."""
+        return {
+            inbox: one.until if one.oldest is None else _below(one)
+            for inbox, one in self._open.items()
+        }
 
     def took(self, inbox: str, created_at: int) -> None:
         """An event of the current page came."""
@@ -53,9 +84,15 @@ class Backlog:
                 del self._open[inbox]
                 continue
             if one.oldest is not None:
-                reached = one.oldest + 1
-                # A page that goes no further holds a single second; the way on is past it.
-                one.until = reached if one.until is None else min(reached, one.until - 1)
+                one.until = _below(one)
             one.count, one.oldest = 0, None
             if one.until is not None and one.until < one.since:
                 del self._open[inbox]
+
+
+def _below(one: _Reading) -> int | None:
+    if one.oldest is None:
+        return one.until
+    reached = one.oldest + 1
+    # A page that goes no further holds a single second; the way on is past it.
+    return reached if one.until is None else min(reached, one.until - 1)

@@ -54,6 +54,10 @@ _BLOBS = "blobs/"
 _SEALED_KEY = 32 + HPKE_OVERHEAD
 _HEAD = struct.Struct(">12sBH")
 _LENGTH = struct.Struct(">Q")
+PART_FRAMING = _HEAD.size + _LENGTH.size
+"""Bytes before the only part of a bundle that has one part."""
+SEALED_KEY_BYTES = _SEALED_KEY
+"""Bytes at the beginning of a part that tell its receiver that it is theirs."""
 _ZIP_END = struct.Struct("<4s4H2LH")
 _ZIP_END_MAGIC = b"PK\x05\x06"
 _ZIP64_MAGIC = b"PK\x06\x07"
@@ -216,6 +220,22 @@ def _check_room(stream: StreamWriter, more: int) -> None:
 def _entry(name: str) -> zipfile.ZipInfo:
     # One fixed time: when a bundle was packed is nobody's business.
     return zipfile.ZipInfo(name, _ZIP_EPOCH)
+
+
+def frame_part(part: bytes) -> bytes:
+    """A bundle made of one part as it stands in another bundle, without its length."""
+    return _HEAD.pack(MAGIC, VERSION, 1) + _LENGTH.pack(len(part)) + part
+
+
+async def is_sealed_to(sealed: bytes, keys: Sequence[InboxKey], crypto: Crypto) -> bool:
+    """Whether a part that begins with these SEALED_KEY_BYTES is for one of `keys`."""
+    for ours in keys:
+        try:
+            await crypto.open(ours.secret, _LABEL + ours.inbox, sealed)
+        except CryptoError:
+            continue
+        return True
+    return False
 
 
 async def read_bundle(

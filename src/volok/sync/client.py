@@ -15,6 +15,7 @@ import json
 from volok.model.crypto import Signer
 from volok.model.keys import KeyPair
 from volok.store.deliveries import RelayFacts
+from volok.sync.backlog import Progress
 from volok.sync.dialogue import (
     CatchUpWanted,
     Connected,
@@ -51,7 +52,7 @@ _NOTICES = 20
 
 
 class Client:
-    """One connection. `careful`: see `Publisher`."""
+    """One connection. `careful`: see `Publisher`; `progress`: see `Reader`."""
 
     def __init__(
         self,
@@ -59,11 +60,12 @@ class Client:
         signer: Signer,
         settings: SyncSettings,
         careful: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         self._signer = signer
         self._settings = settings
         self._keyring = Keyring(facts.url, signer, settings.auth_timeout)
-        self._reader = Reader(settings, facts, self._keyring)
+        self._reader = Reader(settings, facts, self._keyring, progress)
         self._publisher = Publisher(facts.url, settings, facts, careful)
         self._connected = False
         self._strikes = 0
@@ -81,6 +83,11 @@ class Client:
     def in_step(self) -> bool:
         """Whether every inbox was read in full and is live."""
         return self._connected and self._reader.in_step
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far reading has come; see `Reader.progress`."""
+        return self._reader.progress
 
     @property
     def unpublished(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from volok.model.event import Event
-from volok.paths.live import FrameTooBig, PathError, Socket
+from volok.paths.live import FrameTooBig, PathError, Resumable, Socket
 from volok.store.deliveries import RelayFacts
 from volok.store.store import StoreError, StoreFull
 from volok.store.vault import VaultError, VaultFull
@@ -73,6 +73,8 @@ class Conversation:
         self.client = client
         self.problem = ""
         """Why the connection ended, where it was not the relay."""
+        self.renew = False
+        """Whether the path ended it on purpose, to go on over a new one at once."""
 
     @property
     def in_step(self) -> bool:
@@ -205,6 +207,9 @@ class Conversation:
                 self._tell(Received(await self._socket.receive()))
         except FrameTooBig:
             self._tell(Lost(too_big=True))
+        except Resumable:
+            self.renew = True
+            self._tell(Lost())
         except PathError:
             self._tell(Lost())
 

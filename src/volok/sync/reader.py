@@ -6,6 +6,8 @@
 3. A relay that wants a key gets those of the inboxes concerned. One that takes a first key and not
    a second one, or takes both and still refuses, keeps one key per connection.
 4. The cursor moves only when a backlog is complete, to the time at which reading it began.
+5. Where connections are short, the next one goes on where the last one stopped (`Progress`): its
+   first subscription is for what is new, the second reads on.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from enum import Enum
 from volok.model.event import Event
 from volok.model.filters import Filter
 from volok.store.deliveries import RelayFacts
-from volok.sync.backlog import Backlog
+from volok.sync.backlog import Backlog, Progress
 from volok.sync.backoff import Backoff
 from volok.sync.dialogue import (
     CaughtUp,
@@ -65,6 +67,7 @@ class _Group:
     filters: dict[str, tuple[Filter, ...]] = field(default_factory=dict)
     """Open subscriptions of this group, by name."""
     got_some: bool = False
+    resumed: bool = False
 
     @property
     def page(self) -> str:
@@ -78,10 +81,17 @@ class _Group:
 class Reader:
     """The inboxes read over one connection."""
 
-    def __init__(self, settings: SyncSettings, facts: RelayFacts, keyring: Keyring) -> None:
+    def __init__(
+        self,
+        settings: SyncSettings,
+        facts: RelayFacts,
+        keyring: Keyring,
+        progress: Progress | None = None,
+    ) -> None:
         self._settings = settings
         self._facts = facts
         self._keyring = keyring
+        self._progress = progress
         self._groups: dict[str, _Group] = {}
         self._made = 0
         self._connected = False
@@ -99,6 +109,19 @@ class Reader:
     def in_step(self) -> bool:
         """Whether every inbox was read in full and is live."""
         return all(group.phase is _Phase.LIVE for group in self._groups.values())
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far reading has come; None when all is read, or nothing was begun."""
+        behind = [one for one in self._groups.values() if one.phase is not _Phase.LIVE]
+        if not self._connected or not behind:
+            return None
+        until = {name: at for one in behind for name, at in one.backlog.reached.items()}
+        return Progress(
+            min(one.began for one in self._groups.values()),
+            until,
+            frozenset(self.inboxes.keys() - until.keys()),
+        )
 
     @property
     def wakes_at(self) -> float | None:
@@ -150,7 +173,7 @@ class Reader:
             group.got_some = True
             outputs += self._served(group)
         paging = subscription == group.page
-        if paging or group.phase is _Phase.FIRST:
+        if paging or (group.phase is _Phase.FIRST and not group.resumed):
             for name in event.values("p"):
                 group.backlog.took(name, event.created_at)
             group.deadline = now.timer + self._settings.answer_timeout
@@ -165,7 +188,7 @@ class Reader:
             group.backlog.page_ended()
             return self._read_on(group, now)
         if group.phase is not _Phase.FIRST:
-            return None
+            return [] if group.resumed and subscription == group.name else None
         if not group.got_some:
             if self._keyring.challenge is not None and not self._shown(group):
                 # Some relays leave out what is for a key that they have not seen, in silence.
@@ -174,7 +197,8 @@ class Reader:
             guards = self._served(group)
         else:
             guards = []
-        group.backlog.page_ended()
+        if not group.resumed:
+            group.backlog.page_ended()
         return guards + self._read_on(group, now)
 
     def closed(self, subscription: str, message: str, now: Moment) -> list[Output] | None:
@@ -253,21 +277,32 @@ class Reader:
             for name, box in group.inboxes.items()
         }
         outputs = self._close(group, [name for name in group.filters if name != group.name])
+        known = self._progress
         group.phase, group.began, group.got_some = _Phase.FIRST, now.unix, False
-        group.backlog = Backlog(since)
-        return outputs + self._request(group, group.name, now)
+        group.resumed = known is not None and known.covers(group.inboxes)
+        if known is not None and group.resumed:
+            group.began = known.began
+        group.backlog = Backlog(since, known if group.resumed else None)
+        outputs += self._request(group, group.name, now)
+        if group.resumed and (self._shown(group) or self._facts.guards_inboxes is False):
+            # Both at once: short connections have no time for one after the other.
+            outputs += self._read_on(group, now)
+        return outputs
 
     def _request(self, group: _Group, subscription: str, now: Moment) -> list[Output]:
         group.deadline = now.timer + self._settings.answer_timeout
+        pages, limit = group.backlog.pages, self._settings.page
+        if group.resumed and subscription == group.name:
+            pages, limit = dict.fromkeys(group.inboxes, (0, None)), 1
         group.filters[subscription] = tuple(
             Filter(
                 kinds=frozenset((SEALED,)),
                 since=since or None,
                 until=until,
-                limit=self._settings.page,
+                limit=limit,
                 tags={"p": frozenset((name,))},
             )
-            for name, (since, until) in group.backlog.pages.items()
+            for name, (since, until) in pages.items()
         )
         return [Send(Req(subscription, group.filters[subscription]).to_text())]
 
@@ -277,6 +312,7 @@ class Reader:
             return self._request(group, group.page, now)
         outputs = self._close(group, [name for name in group.filters if name == group.page])
         group.phase, group.deadline = _Phase.LIVE, None
+        self._progress = None if self.in_step else self._progress
         group.retry.reset()
         self.problem = ""
         self._move(group, group.began)

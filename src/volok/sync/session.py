@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 
 from volok.paths.live import PathError
 from volok.store.deliveries import RelayFacts
+from volok.sync.backlog import Progress
 from volok.sync.backoff import Backoff
 from volok.sync.client import Client
 from volok.sync.conversation import Conversation
@@ -45,6 +46,7 @@ class Session:
         self._since = around.now()
         self._problem = ""
         self._careful = False
+        self._progress: Progress | None = None
         self._published = 0
         self.failures = 0
         """Attempts and connections that came to a bad end."""
@@ -127,8 +129,10 @@ class Session:
         except PathError as error:
             return None, str(error)
         clock = asyncio.get_running_loop().time
-        started = clock()
-        client = Client(self._facts, self._around.signer, self._settings, self._careful)
+        started, received = clock(), self._around.intake.received
+        client = Client(
+            self._facts, self._around.signer, self._settings, self._careful, self._progress
+        )
         self._talk = Conversation(
             self.url, self._around, socket, client, lambda: self._inboxes, self._publishes
         )
@@ -136,13 +140,19 @@ class Session:
         try:
             pause = await self._talk.run()
             problem = self._talk.problem or client.problem or "The connection was lost."
+            renew, published = self._talk.renew, self._talk.published
         finally:
             self._published += self._talk.published
             self._talk = None
             await socket.close()
         if clock() - started >= self._settings.stable_after:
             self._backoff.reset()
-        self._careful = client.in_flight > 0
+        self._careful = client.in_flight > 0 and not renew
+        self._progress = client.progress if renew else None
+        if renew and (published or self._around.intake.received > received):
+            # Without any progress the waits must grow, or this would spin.
+            self._backoff.reset()
+            return 0.0, problem
         return pause, problem
 
     def _enter(self, state: RelayState) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from volok.model.crypto import Signer
 from volok.model.event import sign_event
 from volok.model.keys import KeyPair
-from volok.model.urls import blossom_base
+from volok.model.urls import blossom_url
 from volok.paths.live import LivePath, PathError
 from volok.store.blobs import BlobError, BlobMismatch, BlobMissing, Blobs, BlobsFull, BlobTooLarge
 from volok.store.deliveries import (
@@ -209,13 +209,13 @@ class Transfers:
         relay.not_before = asyncio.get_running_loop().time() + wait
 
     async def _upload(self, job: _Job) -> None:
-        url = blossom_base(job.relay)
         try:
             size = await self._blobs.size(job.name)
             async with asyncio.timeout(self._patience(size)):
-                status = await self._status(job.relay, "HEAD", f"{url}/{job.name}", {}, None)
+                there = blossom_url(job.relay, job.name)
+                status = await self._status(job.relay, "HEAD", there, {}, None)
                 if status != 200:
-                    status = await self._put(job, f"{url}/upload", size)
+                    status = await self._put(job, blossom_url(job.relay, "upload"), size)
         except BlobMissing:
             await self._refuse(job, "missing")
             return
@@ -257,7 +257,7 @@ class Transfers:
             return response.status
 
     async def _download(self, job: _Job, wanted: WantedBlob) -> None:
-        url = f"{blossom_base(job.relay)}/{job.name}"
+        url = blossom_url(job.relay, job.name)
         try:
             async with asyncio.timeout(self._patience(wanted.size)):
                 status = await self._get(job, wanted, url, {})

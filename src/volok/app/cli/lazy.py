@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "export": ("Without a network", "carry", "Write what waits into a file to be carried by hand."),
     "import": ("Without a network", "carry", "Take in a file that somebody carried to you."),
     "status": ("Safety", "safety", "Say how you are connected and what waits."),
+    "path": ("Safety", "path", "List, add, remove and test the ways to your relays."),
     "backup": ("Safety", "safety", "Write an encrypted backup of everything."),
     "restore": ("Safety", "safety", "Restore a backup into an empty home folder."),
     "lock": ("Safety", "safety", "Lock the running node."),

@@ -1,11 +1,13 @@
-"""`volok relay` and `volok relay export`: for operators."""
+"""`volok relay`, `volok relay link` and `volok relay export`: for operators."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,16 +16,36 @@ import uvloop
 
 from volok.app.cli.output import Output
 from volok.app.cli.people import AsJson
+from volok.app.cli.relay_certificate import kept_certificate
+from volok.model.urls import relay_host
 from volok.native import NativeCrypto
+from volok.relay.errors import RelayError
 from volok.relay.export import export_folder
+from volok.relay.link import AUTO, NONE, Reachable, links, recall, remember, secret_path
 from volok.relay.run import run_relay
 from volok.relay.settings import RelaySettings
+from volok.relay.tls import file_pin, server_context
 
 app = typer.Typer()
 relay_app = typer.Typer()
 app.add_typer(relay_app, name="relay")
 
 Data = Annotated[Path, typer.Option(help="The folder that holds what the relay keeps.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the operator asked for on the command line."""
+
+    host: str
+    port: int
+    data: Path
+    urls: tuple[str, ...]
+    tls: bool
+    certificate: Path | None
+    key: Path | None
+    secret: str | None
+    cover: Path | None
 
 
 @relay_app.callback(invoke_without_command=True)
@@ -36,36 +58,140 @@ def relay(
         list[str] | None,
         typer.Option(help="The address people use (wss://…), so that nobody can pass it off."),
     ] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Speak TLS, with a key made once and kept in --data.")
+    ] = False,
+    cert: Annotated[
+        Path | None, typer.Option(help="Speak TLS with this certificate (PEM) and --key.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The key of --cert (PEM).")] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(
+            "--secret-path",
+            help="auto, none, or a path of 16 to 64 characters: where alone the relay is. "
+            "By default auto with TLS, none without.",
+            show_default=False,
+        ),
+    ] = None,
+    cover: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the website that everybody else sees."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a relay, or export what one holds.
 
     A relay keeps sealed messages until they are fetched, serves any Nostr client, and writes
-    nothing down about who asks. Put a web server with TLS in front of it for the open internet.
+    nothing down about who asks. With --tls it stands on the open internet by itself, and whoever
+    does not know its secret path sees an ordinary website.
 
     Examples:
 
         volok relay
 
-        volok relay --host 0.0.0.0 --port 7777 --data /srv/relay --url wss://relay.example
+        volok relay --host 0.0.0.0 --port 443 --data /srv/relay --tls --cover /srv/website
+
+        volok relay --port 7777 --data /srv/relay --url wss://relay.example
+
+        volok relay link --data /srv/relay --host 203.0.113.11
 
         volok relay export --data /srv/relay > events.jsonl
     """
     if context.invoked_subcommand is not None:
         return
-    uvloop.run(_serve(host, port, data, tuple(url or ()), Output(as_json)))
+    wishes = _Wishes(host, port, data, tuple(url or ()), tls, cert, key, secret, cover)
+    uvloop.run(_serve(wishes, Output(as_json)))
 
 
-async def _serve(host: str, port: int, data: Path, urls: tuple[str, ...], output: Output) -> None:
+async def _serve(wishes: _Wishes, output: Output) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    settings = RelaySettings(public_urls=urls)
-    async with run_relay(host, port, data, settings, NativeCrypto(), time.time) as address:
-        output.emit({"url": address.websocket_url, "port": address.port})
-        output.line(address.websocket_url)
+    files = _certificate(wishes)
+    secret = wishes.secret or (AUTO if files else NONE)
+    path = secret_path(wishes.data, secret, secrets.token_bytes)
+    if wishes.cover and not path:
+        raise RelayError("A cover website takes a secret path: --secret-path auto.")
+    settings = RelaySettings(public_urls=wishes.urls, secret_path=path)
+    async with run_relay(
+        wishes.host,
+        wishes.port,
+        wishes.data,
+        settings,
+        NativeCrypto(),
+        time.time,
+        tls=server_context(*files) if files else None,
+        cover=wishes.cover,
+    ) as address:
+        pin = file_pin(files[0]).hex() if files else ""
+        reachable = Reachable(
+            address.host, address.port, address.secure, path, pin, settings.public_urls
+        )
+        remember(wishes.data, reachable)
+        here = Reachable(address.host, address.port, address.secure, path, pin, ())
+        shown = address.websocket_url if not files else _own_link(here)
+        output.emit({"url": shown, "port": address.port})
+        output.line(shown)
         output.say("The relay is up. Press Ctrl-C to stop it.", "dim")
         await stopping.wait()
+
+
+def _own_link(reachable: Reachable) -> str:
+    """The address for whoever is on this computer, also when it listens on every address."""
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+    return links(reachable, [loopback.get(reachable.host, reachable.host)])[0]
+
+
+def _certificate(wishes: _Wishes) -> tuple[Path, Path] | None:
+    """The files of the certificate and its key; None without TLS. Raises RelayError."""
+    if (wishes.certificate is None) != (wishes.key is None):
+        raise RelayError("Give both --cert and --key, or neither.")
+    if wishes.certificate and wishes.key:
+        return wishes.certificate, wishes.key
+    if not wishes.tls:
+        return None
+    name = relay_host(wishes.urls[0]) if wishes.urls else "localhost"
+    return kept_certificate(wishes.data, name, time.time)
+
+
+@relay_app.command()
+def link(
+    data: Data = Path("volok-relay"),
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name or an address under which people reach the relay."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="The port that people use, if it is another.", min=1, max=65535),
+    ] = None,
+    sni: Annotated[
+        str, typer.Option(help="A host name for nodes to show to the network in place of yours.")
+    ] = "",
+    pin: Annotated[
+        bool,
+        typer.Option("--pin/--no-pin", help="Whether nodes know the relay by its key alone."),
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Print the address of a relay to hand to people; it has been started once.
+
+    The address holds the secret path and the pin of the relay's key: give it to those who shall
+    use the relay, and to nobody else.
+
+    Examples:
+
+        volok relay link --data /srv/relay --host relay.example
+
+        volok relay link --data /srv/relay --host 203.0.113.11 --sni www.example.org
+
+        volok relay link --data /srv/relay --host relay.example --no-pin
+    """
+    output = Output(as_json)
+    for address in links(recall(data), host or (), port=port, sni=sni, pinned=pin):
+        output.emit({"url": address})
+        output.line(address)
 
 
 @relay_app.command()

@@ -1,0 +1,282 @@
+"""The courier between an open node and one drop: what lies there is tried, what waits is left.
+
+Everything it has to remember is in the vault: the names of the files it wrote, before they are
+written, and marks of the files of others that it tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from volok.app.carrying import bundle_keys, bundle_part, take_in
+from volok.app.wiring import Parts
+from volok.chat.people import Waiting
+from volok.chat.records import set_setting, setting
+from volok.model.crypto import Crypto, CryptoError
+from volok.paths.drop import NAME_BYTES, Drop, DropError, FileMissing, drop_name
+from volok.store.vault import Transaction
+from volok.sync.bundle import SEALED_KEY_BYTES, BundleError, InboxKey, is_sealed_to, write_bundle
+from volok.sync.drops import (
+    DropSettings,
+    Item,
+    Own,
+    Put,
+    bare,
+    dressed,
+    due_in,
+    dump_own,
+    load_own,
+    mark,
+    plan,
+    still_known,
+    to_try,
+)
+from volok.sync.status import RelayState
+
+_MARK = 12
+_DAMAGED_FIRST = 30.0
+"""Seconds until a file that was damaged, or not whole yet, is tried again; doubled each
+time, up to an hour."""
+_DAMAGED_LONGEST = 3600.0
+_DAMAGED_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass over a drop did."""
+
+    events: int = 0
+    """Events that were new here."""
+    taken: int = 0
+    """Files that were for us."""
+    left: int = 0
+    """Files that were written."""
+    removed: int = 0
+    """Files of ours that were taken away."""
+    unread: int = 0
+    """Files that are still to be tried."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything came or went."""
+        return bool(self.taken or self.left)
+
+
+class Courier:
+    """Serves one drop. One pass at a time."""
+
+    def __init__(
+        self,
+        identifier: str,
+        drop: Drop,
+        parts: Parts,
+        crypto: Crypto,
+        now: Callable[[], float],
+        settings: DropSettings,
+    ) -> None:
+        """`identifier` names the drop in the vault; `now` gives Unix seconds."""
+        self.drop = drop
+        self._parts = parts
+        self._crypto = crypto
+        self._now = now
+        self._settings = settings
+        self._own_name, self._tried_name = memory_of(identifier)
+        self._own: list[Own] | None = None
+        self._tried: list[bytes] = []
+        self._damaged: dict[bytes, tuple[float, float]] = {}
+        self._quiet: dict[str, int] | None = None
+        self._passing = asyncio.Lock()
+
+    async def once(self) -> Pass:
+        """Make one pass. Raises DropError, StoreError, BlobError, VaultError."""
+        async with self._passing:
+            own = await self._remembered()
+            listed = {file.name: file.size for file in await self.drop.list()}
+            taken = await self._take(listed, own)
+            return await self._leave(listed, own, taken)
+
+    async def due_in(self) -> float | None:
+        """Seconds until something that waits is due to be left here; None when nothing is."""
+        own = await self._remembered()
+        return due_in(own, await self._items(), self._now(), self._settings)
+
+    async def space(self) -> tuple[int, int]:
+        """How many files of ours lie here, and their bytes."""
+        here = [each for each in await self._remembered() if each.state == "here"]
+        return len(here), sum(each.size for each in here)
+
+    async def clear(self) -> None:
+        """Take away all files of ours. Raises DropError."""
+        async with self._passing:
+            for each in await self._remembered():
+                await self.drop.delete(each.name)
+            await self._save_own([])
+
+    async def _take(self, listed: dict[str, int], own: Sequence[Own]) -> Pass:
+        if listed == self._quiet and not self._damaged:
+            return Pass()
+        known = still_known(self._tried, listed, self._settings)
+        now = self._now()
+        names = [
+            name
+            for name in to_try(listed, own, known, self._settings)
+            if self._damaged.get(mark(name, listed[name]), (0.0, 0.0))[0] <= now
+        ]
+        # In no order that whoever watches the place could learn from.
+        names.sort(key=lambda _: self._crypto.random(8))
+        keys = await bundle_keys(self._parts) if names else []
+        done = Pass(unread=max(0, len(names) - self._settings.tries))
+        before = list(self._tried)
+        self._tried = known
+        self._quiet = None
+        try:
+            for name in names[: self._settings.tries]:
+                events = await self._try(name, listed[name], keys)
+                if events is not None:
+                    done = replace(done, taken=done.taken + 1, events=done.events + events)
+        finally:
+            if self._tried != before:
+                tried = b"".join(self._tried)
+                await self._parts.vault.transact(
+                    lambda tx: set_setting(tx, self._tried_name, tried)
+                )
+        self._quiet = None if done.unread else listed
+        return done
+
+    async def _try(self, name: str, size: int, keys: Sequence[InboxKey]) -> int | None:
+        """Take in a file if it is for us; returns how many events were new."""
+        ours = mark(name, size)
+        try:
+            head = await self.drop.get(name, SEALED_KEY_BYTES)
+            if not await is_sealed_to(head, keys, self._crypto):
+                self._tried.append(ours)
+                await asyncio.sleep(0)
+                return None
+            data = await self.drop.get(name, size)
+        except FileMissing:
+            self._put_off(ours)
+            return None
+        try:
+            report = await take_in(
+                self._parts, io.BytesIO(dressed(data)), keys, self._crypto, int(self._now())
+            )
+        except BundleError:
+            self._put_off(ours)
+            return None
+        self._damaged.pop(ours, None)
+        self._tried.append(ours)
+        return report.events
+
+    def _put_off(self, ours: bytes) -> None:
+        """A file that is not whole may become so; some copying programs write into it."""
+        _, before = self._damaged.pop(ours, (0.0, _DAMAGED_FIRST / 2))
+        pause = min(2 * before, _DAMAGED_LONGEST)
+        self._damaged[ours] = (self._now() + pause, pause)
+        while len(self._damaged) > _DAMAGED_MOST:
+            del self._damaged[next(iter(self._damaged))]
+
+    async def _leave(self, listed: dict[str, int], own: Sequence[Own], done: Pass) -> Pass:
+        decided = plan(own, listed, await self._items(), self._now(), self._settings)
+        kept = list(decided.own)
+        if kept != own:
+            await self._save_own(kept)
+        for name in decided.deletions:
+            kept = await self._remove(name, kept, listed)
+            done = replace(done, removed=done.removed + 1)
+        for put in self._shuffled(decided.puts):
+            fresh = await self._put(put, kept)
+            if fresh is None:
+                continue
+            kept = fresh
+            done = replace(done, left=done.left + 1)
+            for name in put.replaces:
+                kept = await self._remove(name, kept, listed)
+        return done
+
+    def _shuffled(self, puts: Sequence[Put]) -> list[Put]:
+        """By contacts in a random order; what is for one contact stays in its order."""
+        order = {put.contact: self._crypto.random(8) for put in puts}
+        return sorted(puts, key=lambda put: order[put.contact])
+
+    async def _put(self, put: Put, own: Sequence[Own]) -> list[Own] | None:
+        try:
+            parcel = await self._parts.chat.parcel_of(put.contact, put.numbers, put.blobs)
+            part = await bundle_part(self._parts, parcel) if parcel else None
+            if part is None or not (part.events or part.blobs):
+                return None
+            bundle = io.BytesIO()
+            await write_bundle(bundle, [part], self._crypto)
+        except CryptoError:  # a contact whose key is no key
+            return None
+        data = bare(bundle.getvalue())
+        name = drop_name(self._crypto.random(NAME_BYTES))
+        keys = tuple(item.key for item in put.items)
+        made = Own(name, put.contact, keys, len(data), self._now(), bool(put.blobs), "writing")
+        await self._save_own([*own, made])
+        try:
+            await self.drop.put(name, data)
+        except DropError:
+            with suppress(DropError):
+                await self.drop.delete(name)
+                await self._save_own(own)
+            raise
+        kept = [*own, replace(made, state="here")]
+        await self._save_own(kept)
+        return kept
+
+    async def _remove(self, name: str, own: Sequence[Own], listed: Container[str]) -> list[Own]:
+        await self.drop.delete(name)
+        kept = [each for each in own if each.name != name or _stays(each, listed)]
+        await self._save_own(kept)
+        return kept
+
+    async def _items(self) -> list[Item]:
+        waiting = await self._parts.chat.waiting_contents()
+        status = self._parts.engine.status()
+        online = any(relay.state is RelayState.CONNECTED for relay in status)
+        return [_item(each, online) for each in waiting]
+
+    async def _remembered(self) -> list[Own]:
+        if self._own is None:
+            own, tried = await self._parts.vault.read(self._load)
+            if self._own is None:
+                self._own, self._tried = load_own(own), tried
+        return self._own
+
+    def _load(self, tx: Transaction) -> tuple[str, list[bytes]]:
+        own, tried = setting(tx, self._own_name, "[]"), setting(tx, self._tried_name, b"")
+        marks = tried if isinstance(tried, bytes) else b""
+        return str(own), [marks[at : at + _MARK] for at in range(0, len(marks), _MARK)]
+
+    async def _save_own(self, own: Sequence[Own]) -> None:
+        text = dump_own(own, self._settings)
+        await self._parts.vault.transact(lambda tx: set_setting(tx, self._own_name, text))
+        self._own = list(own)
+
+
+def _stays(each: Own, listed: Container[str]) -> bool:
+    """Whether a file is remembered after it was deleted: what could not be seen may come back."""
+    return each.state == "evicted" or (each.state != "writing" and each.name not in listed)
+
+
+def memory_of(identifier: str) -> tuple[str, str]:
+    """The names of the settings in which the files of a drop are remembered: ours, and tried."""
+    return f"drop-own {identifier}", f"drop-tried {identifier}"
+
+
+def _item(each: Waiting, online: bool) -> Item:
+    name = b"%d %d " % (each.number, each.sequence) + each.session
+    return Item(
+        contact=each.contact,
+        key=hashlib.sha256(name).hexdigest()[:16],
+        number=each.number,
+        size=each.size,
+        since=each.since_ms / 1000,
+        by_relay=each.by_relay and online,
+        blobs=each.blobs,
+    )

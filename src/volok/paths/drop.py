@@ -1,0 +1,107 @@
+"""What a drop is: a place where files can be left and found, such as a folder or a bucket.
+
+Whoever looks into a drop sees files of random names and one suffix. They are written whole or not
+at all, and only their writer deletes them. Everything else that lies there is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from volok.paths.live import PathError
+
+SUFFIX = ".dat"
+NAME_BYTES = 16
+MOST_LISTED = 20_000
+"""Files of our kind that one listing gives at most; of more, the newest."""
+MOST_LOOKED_AT = 100_000
+"""Entries of any kind that one listing looks at."""
+
+_NAME = re.compile(r"[0-9a-f]{32}\.dat")
+
+
+class DropError(PathError):
+    """This drop cannot be used at the moment."""
+
+
+class DropGone(DropError):
+    """The folder is not there at the moment. Plug in the stick, or check the address."""
+
+
+class DropRefused(DropError):
+    """The owner of this drop does not let you in. Check the user name, password and permissions."""
+
+
+class DropFull(DropError):
+    """There is no space left in this drop. Nothing was lost; what waits goes there later."""
+
+
+class DropConfused(DropError):
+    """What answers at this address is not the kind of place that was named."""
+
+
+class FileMissing(DropError):
+    """This file is not in the drop any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropCapabilities:
+    """What a drop can do and what it shows. The scheduler chooses by these."""
+
+    latency: float
+    """Seconds between two looks into it."""
+    owner_learns: str
+    """One plain sentence for the person: what the owner of the place can see."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One file that lies in a drop."""
+
+    name: str
+    size: int
+    """Bytes."""
+    time: float | None
+    """When it was written, in Unix seconds, as the place tells; None when it does not."""
+
+
+class Drop(Protocol):
+    """A place for files. Every method raises DropError with a sentence for the person."""
+
+    @property
+    def capabilities(self) -> DropCapabilities: ...
+
+    async def list(self) -> Sequence[FileInfo]:
+        """The files whose names are of our kind, at most MOST_LISTED, in no order."""
+
+    async def get(self, name: str, most: int) -> bytes:
+        """The first `most` bytes of a file, or all if it is shorter. Raises FileMissing."""
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Leave a file; it appears under its name only when whole."""
+
+    async def delete(self, name: str) -> None:
+        """Remove a file and whatever a broken `put` left of it; missing is fine."""
+
+    async def close(self) -> None:
+        """Release what is held open; never raises."""
+
+
+def drop_name(random: bytes) -> str:
+    """The name of a file, from 16 random bytes."""
+    return random.hex() + SUFFIX
+
+
+def is_drop_name(name: str) -> bool:
+    """Whether a name is of the kind that `drop_name` makes."""
+    return _NAME.fullmatch(name) is not None
+
+
+def newest(files: Sequence[FileInfo]) -> Sequence[FileInfo]:
+    """At most MOST_LISTED of these files, the newest."""
+    if len(files) <= MOST_LISTED:
+        return files
+    return sorted(files, key=lambda file: file.time or 0.0, reverse=True)[:MOST_LISTED]

@@ -1,0 +1,141 @@
+"""The world, tried in real namespaces: it takes root, a kernel that allows them, and the Debian
+packages of the services."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from lab.services import catalogue
+
+from lab import enter
+
+HERE = Path(__file__).parent
+CASES = HERE / "world_cases.py"
+NAMESPACES = Path("/run/netns")
+GONE = 5.0
+"""Seconds in which the lab has to vanish after its outer process has."""
+
+REASON = enter.obstacle() or (
+    f"These Debian packages are not installed: {', '.join(catalogue.missing())}."
+    if catalogue.missing()
+    else None
+)
+pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+
+
+def test_what_is_tried_inside() -> None:
+    pytest_inside = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-s",
+        "--durations=4",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(
+        enter.command([*pytest_inside, str(CASES)]),
+        cwd=enter.ROOT,
+        env=enter.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_exit_code_comes_out() -> None:
+    assert enter.enter(["sh", "-c", "exit 7"]) == 7
+    assert enter.enter(["sh", "-c", "kill -KILL $$"]) == 128 + signal.SIGKILL
+
+
+def test_a_command_ends_and_what_it_left_running_ends_with_it() -> None:
+    script = "(sleep 600 &) ; (true &) ; stat -Lc %i /proc/self/ns/net"
+    done = subprocess.run(
+        enter.command(["sh", "-c", script]),
+        env=enter.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert int(done.stdout) not in {where for _, where in namespaces()}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_when_the_outer_process_is_killed(how: signal.Signals) -> None:
+    links, named = network_devices(), named_namespaces()
+    before = set(namespaces())
+    program = f"from lab.enter import enter; enter([{sys.executable!r}, {str(CASES)!r}, 'stay'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=enter.ROOT,
+        env=enter.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as outer:
+        try:
+            assert outer.stdout is not None
+            assert outer.stdout.readline() == "ready\n"
+            ours = descendants(outer.pid)
+            made = {where for _, where in namespaces(ours)} - {where for _, where in before}
+            assert len(made) > 3
+            assert len(ours) > 8
+        finally:
+            outer.send_signal(how)
+        outer.wait()
+    patience = time.monotonic() + GONE
+    while any(alive(pid) for pid in ours) and time.monotonic() < patience:
+        time.sleep(0.02)  # they are not our children, so there is no event to wait for
+    assert not [pid for pid in ours if alive(pid)]
+    assert not made & {where for _, where in namespaces()}
+    assert network_devices() == links
+    assert named_namespaces() == named
+
+
+def namespaces(among: list[int] | None = None) -> list[tuple[int, int]]:
+    """Processes and the numbers of their network namespaces."""
+    found = []
+    for pid in among or [
+        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()
+    ]:
+        try:
+            found.append((pid, Path(f"/proc/{pid}/ns/net").stat().st_ino))
+        except OSError:
+            continue
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes that a process has started, and those they have."""
+    children = [
+        int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def network_devices() -> list[str]:
+    return sorted(os.listdir("/sys/class/net"))
+
+
+def named_namespaces() -> list[str]:
+    return sorted(entry.name for entry in NAMESPACES.iterdir()) if NAMESPACES.exists() else []
