@@ -162,6 +162,9 @@ async def _one(
         if system.uses_mail or not isinstance(service, MailServer)
     ]
     async with World.make(services) as world:
+        if "island" in scenario.members(profile):
+            world.stick = world.folder / "stick"
+            world.stick.mkdir()
         try:
             return await scenario.conduct(
                 world, system, profile, seed, settings, photograph, time.monotonic

@@ -52,6 +52,8 @@ class World:
         """For `make` alone."""
         self.hosts = {host.name: host for host in made}
         self.authority = authority
+        self.stick: Path | None = None
+        """A stick that people carry to each other in this run, where they have one."""
         self.relay_urls: dict[str, str] = {}
         """The URL of each relay by its host; a relay adds its own when it runs."""
         self._asking = asyncio.Lock()

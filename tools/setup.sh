@@ -91,13 +91,17 @@ setup_browser() {
 }
 
 # command:package
-lab_tools=(ip:iproute2 unshare:util-linux setpriv:util-linux dnsmasq:dnsmasq-base)
+lab_tools=(
+    ip:iproute2 unshare:util-linux setpriv:util-linux mount:mount dnsmasq:dnsmasq-base
+    nginx:nginx-light postfix:postfix dovecot:dovecot-imapd curl:curl
+)
 
 setup_lab() {
     local missing=() tool
     for tool in "$@"; do
         PATH=$PATH:/usr/sbin:/sbin command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
     done
+    dpkg -s dovecot-lmtpd >/dev/null 2>&1 || missing+=(dovecot-lmtpd)
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 

@@ -36,7 +36,9 @@ class CloudFolder:
 
     host: Host = ground.DROP_INSIDE
     """Where it runs."""
-    users: tuple[tuple[str, str], ...] = (("ana", "ana-dav"), ("boris", "boris-dav"))
+    users: tuple[tuple[str, str], ...] = tuple(
+        (person.name, f"{person.name}-dav") for person in ground.PEOPLE
+    )
     """Names and passwords."""
 
     async def start(self, world: World) -> None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import deltachat_rpc_server  # type: ignore[import-untyped]
+import deltachat_rpc_server
 from deltachat_rpc_client import Account, Chat, DeltaChat, EventType, Rpc
 from deltachat_rpc_client.const import DownloadState
 

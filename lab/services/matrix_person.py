@@ -22,7 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from aiohttp import ClientError
-from nio import (  # type: ignore[import-untyped]
+from nio import (
     AsyncClient,
     AsyncClientConfig,
     JoinResponse,
@@ -36,8 +36,8 @@ from nio import (  # type: ignore[import-untyped]
     RoomSendResponse,
     UploadResponse,
 )
-from nio.crypto.attachments import decrypt_attachment  # type: ignore[import-untyped]
-from nio.exceptions import (  # type: ignore[import-untyped]
+from nio.crypto.attachments import decrypt_attachment
+from nio.exceptions import (
     EncryptionError,
     LocalProtocolError,
     SendRetryError,

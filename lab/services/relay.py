@@ -1,24 +1,22 @@
-"""Our own relays: `volok relay` as an operator runs it, with nginx for TLS before it."""
+"""Our own relays: `volok relay` as an operator runs it, by itself on port 443 behind a cover."""
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 
 from lab import ground
 from lab.ground import Host
-from lab.services.web import serve
 from lab.world import World
 
-PORT = 7777
-"""The port of the relay itself, on its host's loopback."""
-RECORD = 1300
-"""Bytes of a whole TLS record at most: large ones fill a counted connection too soon."""
+PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay under wss://NAME."""
+    """A relay with a certificate of the lab's authority, so that any client may use it; people get
+    the address that `volok relay link` prints."""
 
     host: Host
     """Where it runs; its name is the host's first."""
@@ -26,36 +24,16 @@ class Relay:
     async def start(self, world: World) -> None:
         """See lab.world.Service."""
         home, name = world.home(self.host.name), self.host.names[0]
-        url = f"wss://{name}"
-        volok = [sys.executable, "-m", "volok", "relay"]
-        options = ["--port", str(PORT), "--data", str(home / "relay"), "--url", url]
-        with (home / "relay.log").open("wb") as log:
-            await world.run(self.host.name, [*volok, *options], stdout=log, stderr=log)
         issued = world.authority.issue(self.host.names, [self.host.address])
-        await serve(
-            world,
-            self.host,
-            f"""\
-  server {{
-    listen {self.host.address}:443 ssl;
-    ssl_certificate {issued.certificate};
-    ssl_certificate_key {issued.key};
-    ssl_buffer_size {RECORD};
-    client_max_body_size 0;
-    location / {{
-      proxy_pass http://127.0.0.1:{PORT};
-      proxy_http_version 1.1;
-      proxy_set_header Host $host;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      proxy_read_timeout 1h;
-      proxy_buffering off;
-      proxy_request_buffering off;
-    }}
-  }}""",
-        )
-        await world.listening(self.host.name, PORT, "127.0.0.1")
-        world.relay_urls[self.host.name] = url
+        data = ["--data", str(home / "relay")]
+        volok = [sys.executable, "-m", "volok", "relay"]
+        tls = ["--tls", "--cert", str(issued.certificate), "--key", str(issued.key)]
+        where = ["--host", self.host.address, "--port", str(PORT)]
+        with (home / "relay.log").open("wb") as log:
+            await world.run(self.host.name, [*volok, *where, *data, *tls], stdout=log, stderr=log)
+        await world.listening(self.host.name, PORT, self.host.address)
+        link = await world.done(self.host.name, [*volok, "link", *data, "--host", name, "--json"])
+        world.relay_urls[self.host.name] = str(json.loads(link)["url"])
 
 
 def ordinary() -> list[Relay]:

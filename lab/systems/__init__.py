@@ -49,6 +49,10 @@ class Bench(Protocol):
         """A folder for files that go when the world goes."""
 
     @property
+    def stick(self) -> Path | None:
+        """A stick that people carry to each other in this run, where they have one."""
+
+    @property
     def relays(self) -> Sequence[str]:
         """URLs of the three relays, as handed to people."""
 

@@ -14,6 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from lab import ground
 from lab.systems import (
     PEOPLE,
     Arrival,
@@ -57,6 +58,7 @@ class Volok:
         for host, guest in combinations(PEOPLE, 2):
             invite = await self._drivers[host].ask("invite")
             await self._drivers[guest].ask("accept", link=invite["link"])
+        await asyncio.gather(*(self._add_places(world, person) for person in PEOPLE))
         async with asyncio.timeout(PATIENCE):
             for person in PEOPLE:
                 others = [other for other in PEOPLE if other != person]
@@ -114,6 +116,21 @@ class Volok:
         except ValueError as error:
             raise SystemFailed(f"volok up ended; see {log.name}") from error
         self._drivers[person] = await Driver.start(world, person, __name__, str(home))
+
+    async def _add_places(self, world: Bench, person: str) -> None:
+        """What a person has besides relays: an account at the domestic cloud, or a stick."""
+        secret = self._folder / f"{person}.password"
+        secret.write_text(f"{person}-dav")
+        account = ("--user", person, "--password-file", str(secret), "--yes")
+        places: list[tuple[str, ...]] = [(f"webdavs://{ground.DROP_INSIDE.names[0]}/", *account)]
+        if world.stick is not None:
+            places.append((str(world.stick),))
+        for place in places:
+            command = (*VOLOK, "--home", str(self._folder / person), "path", "add", *place)
+            adding = await world.run(person, command, stdout=DEVNULL, stderr=PIPE)
+            _, errors = await asyncio.wait_for(adding.communicate(), PATIENCE)
+            if adding.returncode != 0:
+                raise SystemFailed(f"volok path add: {errors.decode(errors='replace').strip()}")
 
 
 class _Hand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import math
@@ -197,3 +198,17 @@ def _p_value(one: list[float], other: list[float]) -> float:
     u = ranks - n * (n + 1) / 2
     z = (u - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
     return math.erfc(abs(z) / math.sqrt(2))
+
+
+async def test_what_is_not_tls_is_let_go_and_not_logged(
+    relay: Covered, caplog: pytest.LogCaptureFixture
+) -> None:
+    for garbage in (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b""):
+        reader, writer = await asyncio.open_connection(relay.address.host, relay.address.port)
+        writer.write(garbage)
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP" not in await reader.read()
+        writer.close()
+    assert [one.getMessage() for one in caplog.records if "127.0.0.1" in one.getMessage()] == []

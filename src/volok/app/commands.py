@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from volok.app.conversation import arrivals, history, unread
+from volok.app.drop_places import add_drop, find_drop
 from volok.app.errors import NotRunning
 from volok.app.node import Node
 from volok.app.pictures import attachment
@@ -91,6 +92,18 @@ class CommandSet(Protocol):
 
     async def paths(self) -> list[Json]:
         """The ways to relays, cheapest first, and which of them carries something now."""
+
+    async def drops(self) -> list[Json]:
+        """Every folder and server that messages are left in."""
+
+    async def drop_add(self, where: str, user: str, password: str, endpoint: str) -> Json:
+        """Leave messages there, too: a folder, webdav(s)://… or s3://BUCKET/PREFIX."""
+
+    async def drop_remove(self, drop: str) -> Json:
+        """Stop using one, given by its id or place."""
+
+    async def drop_test(self, drop: str) -> Json:
+        """Leave a file there, read it, remove it; returns the seconds it took."""
 
     async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
         """Add a proxy, for some relays or (with an empty list) for all; returns it."""
@@ -250,6 +263,26 @@ class Commands:
         relays = [normalise_relay_url(relay)] if relay else await self._node.chat.relays()
         trials = await self._node.paths.test(relays, name)
         return [dataclasses.asdict(trial) for trial in trials]
+
+    async def drops(self) -> list[Json]:
+        """See `CommandSet.drops`."""
+        return [dataclasses.asdict(view) for view in await self._node.drops.list()]
+
+    async def drop_add(self, where: str, user: str, password: str, endpoint: str) -> Json:
+        """See `CommandSet.drop_add`."""
+        added = await add_drop(self._node.drops, where, user, password, endpoint)
+        return next(one for one in await self.drops() if one["id"] == added)
+
+    async def drop_remove(self, drop: str) -> Json:
+        """See `CommandSet.drop_remove`."""
+        identifier = await find_drop(self._node.drops, drop)
+        await self._node.drops.remove(identifier)
+        return {"id": identifier}
+
+    async def drop_test(self, drop: str) -> Json:
+        """See `CommandSet.drop_test`."""
+        identifier = await find_drop(self._node.drops, drop)
+        return {"id": identifier, "seconds": await self._node.drops.test(identifier)}
 
     async def page(self) -> Json:
         """See `CommandSet.page`."""

@@ -287,7 +287,7 @@ class Node:
         crypto = self._given_crypto or NativeCrypto()
         parts = await open_parts(self.home, master, crypto, self._now, self.settings)
         self._parts = parts
-        drops = self._drops = Drops(parts, crypto, self._now, parts.paths.many)
+        drops = self._drops = Drops(parts, crypto, self._now, parts.paths.calls)
         if self._background:
             self._duties = Duties(parts, self._pulse, self._now, self.settings)
             self._duties.start()

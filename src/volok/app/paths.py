@@ -55,14 +55,14 @@ class ShapedPath(LivePath):
     system takes a while. `shape` None: as the libraries have it."""
 
     def __init__(self, cost: float, shape: Shape | None, tls: ssl.SSLContext | None) -> None:
-        self._cost = cost
+        self._capabilities = replace(DIRECT, cost=cost)
         self._shape = shape
         self._tls = tls
         self._made: DirectPath | None = None
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(DIRECT, cost=self._cost)
+        return self._capabilities
 
     async def websocket(self, url: str) -> Socket:
         return await self._path.websocket(url)
@@ -120,6 +120,7 @@ class NodePaths:
         self,
         vault: Vault,
         many: ManyPaths,
+        calls: ManyPaths,
         direct: Sequence[Candidate],
         configured: Sequence[ConfiguredPath],
         now: Callable[[], float],
@@ -134,6 +135,9 @@ class NodePaths:
         self._saved = self._changes(many)
         self.many = many
         """What sync is given."""
+        self.calls = calls
+        """The same paths for drops. Relays that do not answer hold up each other's handshakes, and
+        must not hold up the very places that are there for when no relay answers."""
         self._arrange()
 
     @classmethod
@@ -151,20 +155,26 @@ class NodePaths:
         `tls` as with `DirectPath`; `network` names the network of the moment, by default what the
         system says. Raises VaultError."""
         key = await vault.transact(lambda tx: _network_key(tx, random))
-        paths = ManyPaths(
-            (),
-            network or NetworkReader(key, now),
-            now,
-            lambda: int.from_bytes(random(4)) / 2**32,
-            many,
-        )
+        network = network or NetworkReader(key, now)
+
+        def chance() -> float:
+            return int.from_bytes(random(4)) / 2**32
+
+        paths = ManyPaths((), network, now, chance, many)
+        calls = ManyPaths((), network, now, chance, many)
         learned = await vault.read(lambda tx: _value(tx, LEARNED))
         if isinstance(learned, dict):
             paths.memory.load(learned.get("memory"), now())
             paths.allowances.load(learned.get("allowances"), now())
         configured = parse_configured(await vault.read(lambda tx: _value(tx, CONFIGURED)))
         return cls(
-            vault, paths, _direct_candidates(tls), configured, now, settings or PathsSettings()
+            vault,
+            paths,
+            calls,
+            _direct_candidates(tls),
+            configured,
+            now,
+            settings or PathsSettings(),
         )
 
     def views(self) -> tuple[PathView, ...]:
@@ -252,6 +262,7 @@ class NodePaths:
         """Keep what was learned and close every path."""
         with suppress(Exception):  # a vault that cannot be written must not keep sockets open
             await self.save()
+        await self.calls.close()
         await self.many.close()
 
     async def _try(self, candidate: Candidate, relay: str) -> PathTrial:
@@ -282,7 +293,8 @@ class NodePaths:
             return Candidate(one.name, one.path, lambda url: is_free(url) and one.fits(url))
 
         direct = [while_free(one) for one in self._direct]
-        self.many.set_candidates([*direct, *self._proxies.values()])
+        for one in (self.many, self.calls):
+            one.set_candidates([*direct, *self._proxies.values()])
 
     def _free_name(self, wish: str) -> str:
         taken = {entry.name for entry in self._configured} | {name for name, *_ in SHAPES}

@@ -89,6 +89,24 @@ class Remote:
         """See `CommandSet.paths`."""
         return cast(list[Json], await self._one("paths"))
 
+    async def drops(self) -> list[Json]:
+        """See `CommandSet.drops`."""
+        return cast(list[Json], await self._one("drops"))
+
+    async def drop_add(self, where: str, user: str, password: str, endpoint: str) -> Json:
+        """See `CommandSet.drop_add`."""
+        return await self._one(
+            "drop_add", where=where, user=user, password=password, endpoint=endpoint
+        )
+
+    async def drop_remove(self, drop: str) -> Json:
+        """See `CommandSet.drop_remove`."""
+        return await self._one("drop_remove", drop=drop)
+
+    async def drop_test(self, drop: str) -> Json:
+        """See `CommandSet.drop_test`."""
+        return await self._one("drop_test", drop=drop)
+
     async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
         """See `CommandSet.path_add`."""
         return await self._one("path_add", url=url, name=name, relays=relays, only=only)

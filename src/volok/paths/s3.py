@@ -34,6 +34,14 @@ _MOST_ERROR = 16 * 1024
 _SAFE = "-_.~"
 
 
+OWNER_LEARNS = (
+    "The owner of this service sees the account, your address, and when "
+    "encrypted files come and go; not what is in them or whom they are for. Everybody "
+    "who uses this bucket with you uses it in their sight."
+)
+"""What the person is told before this is first used."""
+
+
 @dataclass(frozen=True, slots=True)
 class S3Settings:
     """How an S3 service is used as a drop."""
@@ -83,9 +91,7 @@ class S3Drop(Drop):
     def capabilities(self) -> DropCapabilities:
         return DropCapabilities(
             latency=self._settings.period,
-            owner_learns="The owner of this service sees the account, your address, and when "
-            "encrypted files come and go; not what is in them or whom they are for. Everybody "
-            "who uses this bucket with you uses it in their sight.",
+            owner_learns=OWNER_LEARNS,
         )
 
     async def list(self) -> Sequence[FileInfo]:

@@ -33,6 +33,14 @@ _QUESTION = (
 )
 
 
+OWNER_LEARNS = (
+    "The owner of this server sees the account, your address, and when "
+    "encrypted files come and go; not what is in them or whom they are for. Everybody "
+    "who uses this folder with you uses it in their sight."
+)
+"""What the person is told before this is first used."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebDavSettings:
     """How a WebDAV server is used as a drop."""
@@ -67,9 +75,7 @@ class WebDavDrop(Drop):
     def capabilities(self) -> DropCapabilities:
         return DropCapabilities(
             latency=self._settings.period,
-            owner_learns="The owner of this server sees the account, your address, and when "
-            "encrypted files come and go; not what is in them or whom they are for. Everybody "
-            "who uses this folder with you uses it in their sight.",
+            owner_learns=OWNER_LEARNS,
         )
 
     async def list(self) -> Sequence[FileInfo]:

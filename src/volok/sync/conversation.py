@@ -22,6 +22,7 @@ from volok.sync.dialogue import (
     CatchUpWanted,
     CaughtUp,
     Connected,
+    Described,
     Disconnect,
     Inbox,
     InboxesSet,
@@ -56,7 +57,10 @@ class Conversation:
         client: Client,
         inboxes: Callable[[], Sequence[InboxKey]],
         publishes: bool,
+        said: Described | None = None,
     ) -> None:
+        self.said = said
+        """What the relay says of itself; asked for unless it was given."""
         self._url = url
         self._around = around
         self._socket = socket
@@ -241,7 +245,8 @@ class Conversation:
 
     async def _describe(self) -> None:
         around = self._around
-        said = await describe(self._url, around.path, around.now, around.settings)
+        said = self.said or await describe(self._url, around.path, around.now, around.settings)
+        self.said = said
         self._tell(said)
         if said.max_content is not None:
             # What experience has shown to be too long stays too long.

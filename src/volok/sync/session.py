@@ -13,7 +13,7 @@ from volok.sync.backlog import Progress
 from volok.sync.backoff import Backoff
 from volok.sync.client import Client
 from volok.sync.conversation import Conversation
-from volok.sync.dialogue import InboxKey
+from volok.sync.dialogue import Described, InboxKey
 from volok.sync.status import RelayState, RelayStatus
 from volok.sync.surroundings import Surroundings
 
@@ -47,6 +47,7 @@ class Session:
         self._problem = ""
         self._careful = False
         self._progress: Progress | None = None
+        self._said: Described | None = None
         self._published = 0
         self.failures = 0
         """Attempts and connections that came to a bad end."""
@@ -134,13 +135,21 @@ class Session:
             self._facts, self._around.signer, self._settings, self._careful, self._progress
         )
         self._talk = Conversation(
-            self.url, self._around, socket, client, lambda: self._inboxes, self._publishes
+            self.url,
+            self._around,
+            socket,
+            client,
+            lambda: self._inboxes,
+            self._publishes,
+            self._said,
         )
         self._enter(RelayState.CONNECTED)
         try:
             pause = await self._talk.run()
             problem = self._talk.problem or client.problem or "The connection was lost."
             renew, published = self._talk.renew, self._talk.published
+            # Where connections are short, none is spent on asking again.
+            self._said = self._talk.said if renew else None
         finally:
             self._published += self._talk.published
             self._talk = None
