@@ -36,10 +36,12 @@ class NameServer:
             if host.inside or self.upstream is None
         ]
         rest = f"--server={self.upstream.address}" if self.upstream else "--local=/#/"
+        # Its own zone it answers in full: also that there is no address of the other family.
+        own = "--local=/inside.example/"
         listen = f"--listen-address={self.host.address}"
         with (world.home(self.host.name) / "names.log").open("wb") as log:
             await world.run(
-                self.host.name, [*DNSMASQ, listen, *known, rest], stdout=log, stderr=log
+                self.host.name, [*DNSMASQ, listen, *known, own, rest], stdout=log, stderr=log
             )
         await world.listening(self.host.name, 53)
 

@@ -28,10 +28,11 @@ from volok.paths.direct import DirectPath
 from volok.paths.ground import Candidate, relay_of
 from volok.paths.live import Capabilities, LivePath, PathError, Response, Socket
 from volok.paths.many import ManyPaths, ManySettings
+from volok.paths.names import Names
 from volok.paths.network import NetworkReader
 from volok.paths.proxy import ProxyPath
 from volok.paths.proxy_address import InvalidProxy, parse_proxy
-from volok.paths.shape import Shape, Sni
+from volok.paths.shape import Dial, Shape, Sni
 from volok.store.vault import Transaction, Vault
 
 CONFIGURED = "paths.configured"
@@ -54,10 +55,13 @@ class ShapedPath(LivePath):
     """The direct path in one shape, made when it is first used: reading the authorities of the
     system takes a while. `shape` None: as the libraries have it."""
 
-    def __init__(self, cost: float, shape: Shape | None, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, cost: float, shape: Shape | None, tls: ssl.SSLContext | None, dial: Dial
+    ) -> None:
         self._capabilities = replace(DIRECT, cost=cost)
         self._shape = shape
         self._tls = tls
+        self._dial = dial
         self._made: DirectPath | None = None
 
     @property
@@ -83,7 +87,7 @@ class ShapedPath(LivePath):
     @property
     def _path(self) -> DirectPath:
         if self._made is None:
-            self._made = DirectPath(tls=self._tls, shape=self._shape)
+            self._made = DirectPath(tls=self._tls, shape=self._shape, dial=self._dial)
         return self._made
 
 
@@ -171,7 +175,7 @@ class NodePaths:
             vault,
             paths,
             calls,
-            _direct_candidates(tls),
+            _direct_candidates(tls, Names().dial),
             configured,
             now,
             settings or PathsSettings(),
@@ -331,11 +335,11 @@ def parse_configured(value: object) -> tuple[ConfiguredPath, ...]:
     return tuple(found[:MOST_PATHS])
 
 
-def _direct_candidates(tls: ssl.SSLContext | None) -> list[Candidate]:
+def _direct_candidates(tls: ssl.SSLContext | None, dial: Dial) -> list[Candidate]:
     candidates = []
     for place, (name, _, shape) in enumerate(SHAPES):
         # The plainest one also serves relays without TLS, and is as the libraries have it.
-        path = ShapedPath(1.0 + place / 10, shape if place else None, tls)
+        path = ShapedPath(1.0 + place / 10, shape if place else None, tls, dial)
         candidates.append(Candidate(name, path, _secure_only if place else _anything))
     return candidates
 

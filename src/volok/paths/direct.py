@@ -33,7 +33,8 @@ from websockets.frames import CloseCode
 
 from volok.model.relay_link import InvalidFragment, RelayPin, split_fragment
 from volok.paths.live import Capabilities, FrameTooBig, LivePath, PathError, Response, Socket
-from volok.paths.shape import Dial, Shape, ShapedTls, dial
+from volok.paths.names import Names
+from volok.paths.shape import Dial, Shape, ShapedTls
 from volok.paths.shape_http import HTTPCORE_ERRORS, shaped_pool
 
 # Both libraries can write URLs, headers and frames to their logs; ours must never hold them.
@@ -75,13 +76,13 @@ class DirectPath(LivePath):
         settings: DirectSettings | None = None,
         tls: ssl.SSLContext | None = None,
         shape: Shape | None = None,
-        dial: Dial = dial,
+        dial: Dial | None = None,
     ) -> None:
         self._settings = settings or DirectSettings()
         self._tls = tls or ssl.create_default_context()
         self._always_shaped = shape is not None
         self._shaped = ShapedTls(shape or Shape(), tls)
-        self._dial = dial
+        self._dial = dial or Names().dial
         self._pools: dict[RelayPin | None, httpcore.AsyncConnectionPool] = {}
         self._client = httpx.AsyncClient(
             verify=self._tls,

@@ -13,7 +13,6 @@ and uvloop behave alike, and whatever runs over them.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 import ssl
@@ -112,29 +111,6 @@ def certificate_names(certificate: dict[str, Any], host: str) -> bool:
             ):
                 return True
     return False
-
-
-async def dial(host: str, port: int) -> socket.socket:
-    """Connect straight to a host, trying its addresses in turn. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    problem = OSError("The name has no address.")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    ):
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(connection, address)
-        except OSError as error:
-            connection.close()
-            problem = error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-    raise problem
 
 
 class ShapedTls:
