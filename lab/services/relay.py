@@ -20,6 +20,8 @@ class Relay:
 
     host: Host
     """Where it runs; its name is the host's first."""
+    hidden: bool = True
+    """Whether it stands behind a secret path; in the open, it is what probes of a censor find."""
 
     async def start(self, world: World) -> None:
         """See lab.world.Service."""
@@ -29,6 +31,7 @@ class Relay:
         volok = [sys.executable, "-m", "volok", "relay"]
         tls = ["--tls", "--cert", str(issued.certificate), "--key", str(issued.key)]
         where = ["--host", self.host.address, "--port", str(PORT)]
+        where += ["--secret-path", "auto" if self.hidden else "none"]
         with (home / "relay.log").open("wb") as log:
             await world.run(self.host.name, [*volok, *where, *data, *tls], stdout=log, stderr=log)
         await world.listening(self.host.name, PORT, self.host.address)

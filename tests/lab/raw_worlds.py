@@ -27,7 +27,7 @@ LOOK = 0.1
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab() -> AsyncIterator[Lab]:
-    async with making(*web.ordinary(), Relay(RELAY1)) as made:
+    async with making(*web.ordinary(), Relay(RELAY1, hidden=False)) as made:
         yield made
 
 
