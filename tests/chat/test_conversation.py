@@ -301,7 +301,9 @@ async def test_an_invite_of_long_ago_leaves_no_request_behind(world: World) -> N
         )
     ]
     await ana.vault.transact(
-        lambda tx: tx.execute("INSERT INTO spent (event, inbox, due_ms) VALUES ('e', ?, ?)", (inbox, 1 << 60))
+        lambda tx: tx.execute(
+            "INSERT INTO spent (event, inbox, due_ms) VALUES ('e', ?, ?)", (inbox, 1 << 60)
+        )
     )
     world.clock.time += 60 * 86_400
     await world.run()
