@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from volok.chat import history
+from volok.chat.contacts import must_exist
 from volok.chat.content import MAX_TIMER
 from volok.chat.history import change_text, erase_text, remove_message
 from volok.chat.hooks import Hands
@@ -12,14 +13,6 @@ from volok.chat.views import ChatError, FileView, MessageState
 from volok.store.vault import Transaction
 
 EMOJI_LIMIT = 64
-
-
-def _contact(tx: Transaction, contact: str) -> tuple[str, int, int]:
-    rows = tx.execute("SELECT state, sent, timer FROM contact WHERE id = ?", (contact,))
-    if not rows:
-        raise ChatError("There is no such contact.")
-    state, sent, timer = rows[0]
-    return state, sent, timer
 
 
 def _whose(tx: Transaction, message: str) -> tuple[str, bool]:
@@ -119,7 +112,7 @@ def set_timer(hands: Hands, contact: str, seconds: int) -> None:
     if not 0 <= seconds <= MAX_TIMER:
         raise ChatError("A timer lasts between a second and a year.")
     tx = hands.tx
-    _contact(tx, contact)
+    must_exist(tx, contact)
     tx.execute("UPDATE contact SET timer = ? WHERE id = ?", (seconds, contact))
     body = {"type": "timer", "seconds": seconds}
     put_out(tx, contact, hands.keys.crypto.random(16), body, hands.now_ms)

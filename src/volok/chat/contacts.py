@@ -7,11 +7,18 @@ import json
 from volok.chat.content import Introduction
 from volok.chat.payload import Body
 from volok.chat.records import Keys, journal, put_out, setting, to_text
+from volok.chat.views import ChatError
 from volok.model.crypto import OlmAccount
 from volok.store.vault import Transaction
 
 RESET_KEYS = 2
 """Reset keys of an inbox that stay usable: what Olm keeps."""
+
+
+def must_exist(tx: Transaction, contact: str) -> None:
+    """Raise ChatError when there is no such contact."""
+    if not tx.execute("SELECT 1 FROM contact WHERE id = ?", (contact,)):
+        raise ChatError("There is no such contact.")
 
 
 def drop_inbox(tx: Transaction, inbox: str) -> None:

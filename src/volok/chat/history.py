@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from volok.chat.content import FileContent
 from volok.store.vault import Transaction
 from volok.store.vault_deliveries import unqueue, unwant
 
 
-def index_text(tx: Transaction, number: int, text: str) -> None:
-    """Make a message findable."""
-    if text:
-        tx.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, text))
+def index_texts(tx: Transaction, texts: Iterable[tuple[int, str]]) -> None:
+    """Make messages findable, each given as (number, text)."""
+    rows = [(number, text) for number, text in texts if text]
+    tx.many("INSERT INTO words (rowid, text) VALUES (?, ?)", rows)
 
 
 def add_file(
@@ -98,7 +100,7 @@ def change_text(
     )
     for (number,) in rows:
         tx.execute("DELETE FROM words WHERE rowid = ?", (number,))
-        index_text(tx, number, text)
+        index_texts(tx, [(number, text)])
     return bool(rows)
 
 

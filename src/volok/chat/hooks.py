@@ -23,7 +23,7 @@ from volok.chat.content import (
     Text,
     Timer,
 )
-from volok.chat.history import add_file, change_text, erase_text, index_text, react
+from volok.chat.history import add_file, change_text, erase_text, index_texts, react
 from volok.chat.payload import Body, Payload, encode_body, parse_body
 from volok.chat.ratchet import Decrypted, start_session
 from volok.chat.records import LAST_PLACE, Keys, journal, journal_all, notice
@@ -124,7 +124,7 @@ def _text(hands: Hands, came: Decrypted, text: Text) -> None:
     )
     if not number:
         return
-    index_text(tx, number[0][0], text.text)
+    index_texts(tx, [(number[0][0], text.text)])
     relays = contacts.own_relays(tx) if text.files else ()
     for place, file in enumerate(text.files):
         file_id = f"{identifier}{place:02x}"

@@ -154,14 +154,9 @@ def set_default_timer(hands: Hands, seconds: int) -> None:
     set_setting(hands.tx, "timer", seconds)
 
 
-def _must_exist(tx: Transaction, contact: str) -> None:
-    if not tx.execute("SELECT 1 FROM contact WHERE id = ?", (contact,)):
-        raise ChatError("There is no such contact.")
-
-
 def rename(hands: Hands, contact: str, name: str) -> None:
     """Give a contact a name of our own; empty goes back to theirs."""
-    _must_exist(hands.tx, contact)
+    contacts.must_exist(hands.tx, contact)
     given = _clean_name(name) if name.strip() else None
     hands.tx.execute("UPDATE contact SET given_name = ? WHERE id = ?", (given, contact))
     journal(hands.tx, contact)
@@ -169,7 +164,7 @@ def rename(hands: Hands, contact: str, name: str) -> None:
 
 def set_flag(hands: Hands, contact: str, flag: str, on: bool) -> None:
     """Set one of muted, pinned, verified."""
-    _must_exist(hands.tx, contact)
+    contacts.must_exist(hands.tx, contact)
     column = {"muted": "muted", "pinned": "pinned", "verified": "verified"}[flag]
     hands.tx.execute(
         f"UPDATE contact SET {column} = ? WHERE id = ?",  # noqa: S608 (three fixed names)
@@ -180,7 +175,7 @@ def set_flag(hands: Hands, contact: str, flag: str, on: bool) -> None:
 
 def block(hands: Hands, contact: str, on: bool) -> None:
     """Block or unblock."""
-    _must_exist(hands.tx, contact)
+    contacts.must_exist(hands.tx, contact)
     if on:
         state = ContactState.BLOCKED
     else:
@@ -197,7 +192,7 @@ def block(hands: Hands, contact: str, on: bool) -> None:
 
 def accept_key(hands: Hands, contact: str) -> None:
     """Accept a contact's new identity key."""
-    _must_exist(hands.tx, contact)
+    contacts.must_exist(hands.tx, contact)
     accept_pending_key(hands, contact)
     journal(hands.tx, contact)
 
@@ -205,7 +200,7 @@ def accept_key(hands: Hands, contact: str) -> None:
 def forget(hands: Hands, contact: str) -> None:
     """Delete everything that a relationship consists of."""
     tx = hands.tx
-    _must_exist(tx, contact)
+    contacts.must_exist(tx, contact)
     waiting = tx.execute("SELECT number FROM outbox WHERE contact = ?", (contact,))
     hands.effects.done_events += drop_sealed(tx, [number for (number,) in waiting])
     for (message,) in tx.execute("SELECT id FROM message WHERE contact = ?", (contact,)):

@@ -319,6 +319,8 @@ def decrypt_ready(
     fresh = {(frame.sequence, frame.digest): frame for frame in frames}
     candidates = {(int(sequence), bytes(digest)): data for sequence, digest, data in held}
     candidates |= {key: frame.data for key, frame in fresh.items()}
+    if not candidates:
+        return []
     state: OlmSession | None = None
     came: list[Decrypted] = []
     start = next_in

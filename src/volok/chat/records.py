@@ -47,34 +47,49 @@ def journal(
     tx: Transaction, contact: str, message: str | None = None, *, new: bool = False
 ) -> None:
     """Note that a contact, or one of its messages, looks different now."""
-    kind = "contact" if message is None else "message"
-    tx.execute(
-        "INSERT INTO journal (kind, contact, message, new) VALUES (?, ?, ?, ?)",
-        (kind, contact, message, int(new)),
-    )
+    journal_all(tx, [(contact, message)], new=new)
 
 
-def journal_all(tx: Transaction, messages: Iterable[tuple[str, str]]) -> None:
-    """Note that these messages, each given as (contact, message), look different now."""
-    tx.many(
-        "INSERT INTO journal (kind, contact, message, new) VALUES ('message', ?, ?, 0)",
-        list(messages),
-    )
-
-
-def put_out(
-    tx: Transaction,
-    contact: str,
-    content: bytes,
-    body: Body,
-    now_ms: int,
-    message: str | None = None,
+def journal_all(
+    tx: Transaction, changed: Iterable[tuple[str, str | None]], *, new: bool = False
 ) -> None:
+    """Note that these, each given as (contact, message), look different now; None as the message
+    means the contact itself."""
+    tx.many(
+        "INSERT INTO journal (kind, contact, message, new) VALUES (?, ?, ?, ?)",
+        [
+            ("contact" if message is None else "message", contact, message, int(new))
+            for contact, message in changed
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One content for a contact."""
+
+    contact: str
+    content: bytes
+    """Its id, 16 random bytes."""
+    body: Body
+    message: str | None = None
+    """The message that it belongs to."""
+
+
+def put_out(tx: Transaction, contact: str, content: bytes, body: Body, now_ms: int) -> None:
     """Queue one content for a contact. It stays until their receipt comes."""
-    tx.execute(
+    put_out_all(tx, [Posting(contact, content, body)], now_ms)
+
+
+def put_out_all(tx: Transaction, postings: Iterable[Posting], now_ms: int) -> None:
+    """Queue contents in this order. Each stays until the receipt for it comes."""
+    tx.many(
         "INSERT INTO outbox (contact, content, type, body, sent_ms, message) "
         "VALUES (?, ?, ?, ?, ?, ?)",
-        (contact, content, body["type"], encode_body(body), now_ms, message),
+        [
+            (one.contact, one.content, one.body["type"], encode_body(one.body), now_ms, one.message)
+            for one in postings
+        ],
     )
 
 

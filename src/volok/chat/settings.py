@@ -56,7 +56,7 @@ class ChatSettings:
     """Contents encrypted and sealed in one go: larger ones cost less, smaller ones leave sooner."""
 
     writes_at_once: int = 256
-    """Messages being written at once; what is written goes out while more is being written."""
+    """Messages written in one transaction, at most; the first go out while more is written."""
 
     file_limit: int = 100 * 1024 * 1024
     """Bytes of the largest file that can be sent."""

@@ -6,20 +6,20 @@ One statement for many rows, and one commit: what a message costs falls with the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from volok.chat.contacts import contact_relays
 from volok.chat.content import MAX_FILES, FileContent
 from volok.chat.files import file_body
-from volok.chat.history import add_file
+from volok.chat.history import add_file, index_texts
 from volok.chat.hooks import Hands
 from volok.chat.kit import Kit
 from volok.chat.marks import takes_blobs
-from volok.chat.messages import fresh_view, identify
-from volok.chat.payload import Body, encode_body
-from volok.chat.records import journal_all
+from volok.chat.messages import COLUMNS, fresh_view, identify
+from volok.chat.payload import Body
+from volok.chat.records import Posting, journal_all, put_out_all
 from volok.chat.settings import ChatSettings
 from volok.chat.views import ChatError, ContactState, Message, MessageState, Outgoing
 from volok.store.deliveries import ItemKind
@@ -111,16 +111,14 @@ class _Sheet:
         self._people: dict[str, _Contact] = {}
         self._by_name: dict[str, _Contact] = {}
         last = hands.tx.execute("SELECT coalesce(max(number), 0) FROM message")[0][0]
-        self._number = int(last)
+        self._last = self._number = int(last)
         self._messages: list[tuple[Value, ...]] = []
-        self._outbox: list[tuple[Value, ...]] = []
-        self._files: list[tuple[str, str, Draft]] = []
+        self._texts: list[tuple[int, str]] = []
+        self._postings: list[Posting] = []
+        self._files: dict[str, tuple[str, Draft]] = {}
 
-    def add(self, draft: Draft) -> tuple[tuple[Value, ...], str]:
-        """Take up a message; returns its columns as `messages` reads them, and the contact's name.
-
-        Raises ChatError.
-        """
+    def add(self, draft: Draft) -> str:
+        """Take up a message; returns the contact's name. Raises ChatError."""
         hands, now_ms = self._hands, self._hands.now_ms
         to = self._to(draft.who)
         _check_text(to, draft.text, len(draft.files), hands.settings)
@@ -138,26 +136,22 @@ class _Sheet:
                 *(queued, draft.reply_to, once, to.timer, ends),
             )
         )
-        body = encode_body(_body(draft, to))
-        self._outbox.append((to.id, content, body, now_ms, identifier))
+        self._postings.append(Posting(to.id, content, _body(draft, to), identifier))
+        self._texts.append((self._number, draft.text))
         if draft.files:
-            self._files.append((to.id, identifier, draft))
-        head = (self._number, identifier, to.id, 1, draft.text, now_ms, queued)
-        return (*head, None, None, draft.reply_to, None, 0, once, ends), to.name
+            self._files[identifier] = to.id, draft
+        return to.name
 
-    def write(self) -> None:
-        """Write everything that was taken up."""
+    def write(self) -> Iterator[Message]:
+        """Write everything that was taken up; returns it in the same order."""
         tx, now_ms = self._hands.tx, self._hands.now_ms
         tx.many(
             "INSERT INTO message (number, id, contact, mine, text, sent_ms, sort_ms, counter, "
             "state, reply, once, timer, expires_ms) VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self._messages,
         )
-        tx.many(
-            "INSERT INTO words (rowid, text) VALUES (?, ?)",
-            [(row[0], row[3]) for row in self._messages if row[3]],
-        )
-        for contact, identifier, draft in self._files:
+        index_texts(tx, self._texts)
+        for identifier, (contact, draft) in self._files.items():
             relays = contact_relays(tx, contact)
             for place, file in enumerate(draft.files):
                 add_file(
@@ -165,16 +159,17 @@ class _Sheet:
                 )
                 queue(tx, ItemKind.BLOB, [chunk.name for chunk in file.chunks], relays)
                 self._hands.effects.queued = True
-        tx.many(
-            "INSERT INTO outbox (contact, content, type, body, sent_ms, message) "
-            "VALUES (?, ?, 'text', ?, ?, ?)",
-            self._outbox,
-        )
+        put_out_all(tx, self._postings, now_ms)
         tx.many(
             "UPDATE contact SET sent = ?, latest_ms = ? WHERE id = ?",
             [(to.sent, now_ms, to.id) for to in self._people.values()],
         )
-        journal_all(tx, ((str(row[2]), str(row[1])) for row in self._messages))
+        journal_all(tx, ((one.contact, one.message) for one in self._postings))
+        rows = tx.execute(
+            f"SELECT {COLUMNS} FROM message WHERE number > ? ORDER BY number",  # noqa: S608
+            (self._last,),
+        )
+        return (fresh_view(tx, row, row[1] in self._files) for row in rows)
 
     def _to(self, who: str) -> _Contact:
         if who not in self._by_name:
@@ -199,17 +194,14 @@ def _body(draft: Draft, to: _Contact) -> Body:
 def write(hands: Hands, drafts: Sequence[Draft]) -> list[Written | ChatError]:
     """Write messages into their conversations and the outbox, in this order."""
     sheet = _Sheet(hands)
-    rows: list[tuple[tuple[Value, ...], str, bool] | ChatError] = []
+    names: list[str | ChatError] = []
     for draft in drafts:
         try:
-            rows.append((*sheet.add(draft), bool(draft.files)))
+            names.append(sheet.add(draft))
         except ChatError as error:
-            rows.append(error)
-    sheet.write()
-    return [
-        row if isinstance(row, ChatError) else Written(fresh_view(hands.tx, row[0], row[2]), row[1])
-        for row in rows
-    ]
+            names.append(error)
+    written = sheet.write()
+    return [name if isinstance(name, ChatError) else Written(next(written), name) for name in names]
 
 
 class Desk:
