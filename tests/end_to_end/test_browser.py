@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Locator, Page, async_playwright, expect
 from tests.app.web.live import launch
 from tests.app.web.scenes import landscape
 from tests.end_to_end.browsing import Film, Person
@@ -149,21 +149,15 @@ async def _at_once(person: Person) -> None:
 async def _pictures(alice: Person, bob: Person) -> None:
     """One by the file chooser, one pasted; a large one shows its preview until it is there."""
     await bob.page.evaluate(WATCH_PREVIEWS)
-    await alice.picks("river.jpg", _large())
-    await alice.page.locator("#text").fill("The river today")
+    await _pick_large(alice, "The river today")
     await alice.look("07-tray")
-    await alice.page.locator("#send").click()
-    shown = bob.row("The river today").locator("[data-picture] img")
-    await expect(shown).to_have_js_property("naturalWidth", 2000)
+    shown = await _arrives(alice, bob, "The river today")
     previews = await bob.page.evaluate("window.previews")
     for turn in range(5):  # a picture that is there before its row is drawn needs no preview
         if previews:
             break
-        await alice.picks("river.jpg", _large())
-        await alice.page.locator("#text").fill(f"The river, once more: {turn}")
-        await alice.page.locator("#send").click()
-        again = bob.row(f"once more: {turn}").locator("[data-picture] img")
-        await expect(again).to_have_js_property("naturalWidth", 2000)
+        await _pick_large(alice, f"The river, once more: {turn}")
+        await _arrives(alice, bob, f"once more: {turn}")
         previews = await bob.page.evaluate("window.previews")
     assert previews
     assert all(source.startswith("data:image/webp;base64,") for source in previews)
@@ -178,6 +172,20 @@ async def _pictures(alice: Person, bob: Person) -> None:
         "naturalWidth", 900
     )
     await bob.look("08-pictures")
+
+
+async def _pick_large(sender: Person, text: str) -> None:
+    """Put a large picture and a text into the composer."""
+    await sender.picks("river.jpg", _large())
+    await sender.page.locator("#text").fill(text)
+
+
+async def _arrives(sender: Person, receiver: Person, text: str) -> Locator:
+    """Send what is in the composer; returns the picture once the receiver has it whole."""
+    await sender.page.locator("#send").click()
+    picture = receiver.row(text).locator("[data-picture] img")
+    await expect(picture).to_have_js_property("naturalWidth", 2000)
+    return picture
 
 
 def _large() -> bytes:
