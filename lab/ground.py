@@ -66,7 +66,9 @@ HOSTS = (
     WEB_ABROAD,
 )
 """All hosts of an ordinary world."""
-BY_NAME = {host.name: host for host in HOSTS}
+WAITING = tuple(Host(f"waiting{number}", f"192.0.2.{100 + number}") for number in range(12))
+"""Spare hosts inside, for nodes that only wait (`lab.idle`)."""
+BY_NAME = {host.name: host for host in (*HOSTS, *WAITING)}
 
 
 def ordinary() -> Ground:
