@@ -2,7 +2,7 @@
 
     python -m lab list
     python -m lab run [PROFILE...] [--system NAME]... [--messages N] [--deadline SECONDS] [--short]
-                      [--seed N] [--json]
+                      [--at-once N] [--seed N] [--json]
     python -m lab picture RESULTS.json PICTURE.svg
 
 A profile may be a combination such as `sni-rst+curtain`; `none` blocks nothing. `run` needs root
@@ -15,35 +15,21 @@ import argparse
 import asyncio
 import secrets
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
 
-from lab import censor, enter, picture, report, scenario
+from lab import batch, censor, enter, picture, report, scenario
 from lab.censor import UnknownProfile
 from lab.outcome import Outcome
-from lab.photo import photo
-from lab.services import catalogue
-from lab.services.mail import MailServer
-from lab.systems import System
-from lab.systems.deltachat import DeltaChat
-from lab.systems.matrix import Matrix
-from lab.systems.nostr_client import NostrClient
+from lab.systems.catalogue import SYSTEMS
 from lab.systems.volok import Volok
-from lab.world import World, WorldBroken
+from lab.world import WorldBroken
 
-SYSTEMS: Mapping[str, Callable[[], System]] = {
-    Volok.name: Volok,
-    NostrClient.name: NostrClient,
-    DeltaChat.name: DeltaChat,
-    Matrix.name: Matrix,
-}
-"""All systems on the bench."""
-
-WIDTH = 140
+WIDTH = 156
 """Characters in a line of the table where the output is no terminal."""
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -60,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
             case "picture":
                 return _picture(Path(asked.results), Path(asked.picture))
             case _:
-                return _run(asked, arguments)
+                return _run(asked)
     except (UnknownProfile, enter.LabUnavailable, WorldBroken, report.NotResults, OSError) as error:
         progress.print(str(error), style="red", markup=False)
         return 2
@@ -80,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--messages", type=_count, metavar="N", help="Texts each way.")
     run.add_argument("--deadline", type=float, metavar="SECONDS", help="For each run.")
     run.add_argument("--short", action="store_true", help="Few texts, a small picture, 25 s.")
+    run.add_argument(
+        "--at-once", type=_count, default=1, metavar="N", help="Runs at once; too many are late."
+    )
     run.add_argument("--seed", type=int, help="Draws the parameters; chosen and printed if absent.")
     run.add_argument("--json", action="store_true", help="Print the results as JSON.")
     draw = commands.add_parser("picture", help="Draw results printed by run --json.")
@@ -107,17 +96,17 @@ def _picture(source: Path, target: Path) -> int:
     return 0
 
 
-def _run(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
+def _run(asked: argparse.Namespace) -> int:
     profiles = asked.profiles or scenario.everything()
     for name in profiles:
         scenario.members(name)
-    if not enter.inside():
-        seed = [] if asked.seed is not None else ["--seed", str(secrets.randbelow(2**31))]
-        return enter.enter([sys.executable, "-m", "lab", *arguments, *seed])
     systems = list(dict.fromkeys(asked.system or [Volok.name]))
-    outcomes = asyncio.run(_runs(profiles, systems, asked.seed, _settings(asked)))
+    seed = asked.seed if asked.seed is not None else secrets.randbelow(2**31)
+    jobs = [batch.Job(profile, system) for profile in profiles for system in systems]
+    progress.print(f"Seed {seed}. The same seed draws the same parameters.", style="dim")
+    outcomes = asyncio.run(_runs(jobs, batch.Plan(seed, _settings(asked)), asked.at_once))
     if asked.json:
-        sys.stdout.write(report.dump(outcomes, asked.seed) + "\n")
+        sys.stdout.write(report.dump(outcomes, seed) + "\n")
     else:
         results.print(report.table(outcomes))
     told = progress if asked.json else results
@@ -136,41 +125,16 @@ def _settings(asked: argparse.Namespace) -> scenario.Settings:
     return settings
 
 
-async def _runs(
-    profiles: Sequence[str], systems: Sequence[str], seed: int, settings: scenario.Settings
-) -> list[Outcome]:
-    """Every profile with every system, each in a world of its own."""
-    progress.print(f"Seed {seed}. The same seed draws the same parameters.", style="dim")
-    photograph = photo(settings.picture, seed)
-    outcomes: list[Outcome] = []
-    total = len(profiles) * len(systems)
-    for profile in profiles:
-        for name in systems:
-            progress.print(f"[{len(outcomes) + 1}/{total}] {profile}, {name} …", markup=False)
-            outcome = await _one(SYSTEMS[name](), profile, seed, settings, photograph)
-            progress.print(f"    {report.line(outcome)}", style="dim", markup=False)
-            outcomes.append(outcome)
-    return outcomes
+async def _runs(jobs: Sequence[batch.Job], plan: batch.Plan, at_once: int) -> list[Outcome]:
+    """All runs; each is told as it ends."""
+    told = count(1)
 
+    def tell(outcome: Outcome) -> None:
+        progress.print(
+            f"[{next(told)}/{len(jobs)}] {outcome.system}, {report.line(outcome)}", markup=False
+        )
 
-async def _one(
-    system: System, profile: str, seed: int, settings: scenario.Settings, photograph: bytes
-) -> Outcome:
-    services = [
-        service
-        for service in catalogue.ordinary()
-        if system.uses_mail or not isinstance(service, MailServer)
-    ]
-    async with World.make(services) as world:
-        if "island" in scenario.members(profile):
-            world.stick = world.folder / "stick"
-            world.stick.mkdir()
-        try:
-            return await scenario.conduct(
-                world, system, profile, seed, settings, photograph, time.monotonic
-            )
-        finally:
-            await system.close()
+    return await batch.run(jobs, plan, at_once, tell)
 
 
 if __name__ == "__main__":

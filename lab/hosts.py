@@ -1,8 +1,9 @@
 """Hosts as network namespaces, each with one TUN device whose other end is a descriptor of ours.
 
 1. A device is opened here and then moved into its namespace; the descriptor goes on working.
-2. There is no gateway and no ARP: the default route is the device. Each route asks for cubic, since
-   a new namespace would use the machine's choice and the sysctl refuses cubic.
+2. There is no gateway and no ARP: the default route is the device, and the only one, though the
+   address tells of a local network. Each route asks for cubic, since a new namespace would use the
+   machine's choice and the sysctl refuses cubic.
 3. A socket made while its thread is in a namespace stays there, so `in_host` is entered only for
    the moment of making it.
 """
@@ -39,15 +40,15 @@ def make(hosts: Collection[Host], resolvers: Mapping[str, str]) -> dict[str, int
     and carry whole IP packets.
     """
     _ip(f"netns add {host.name}" for host in hosts)
-    devices = {host.name: _open_tun(f"tun{place}") for place, host in enumerate(hosts)}
-    _ip(f"link set tun{place} netns {host.name}" for place, host in enumerate(hosts))
+    devices = {host.name: _open_tun(f"lan{place}") for place, host in enumerate(hosts)}
+    _ip(f"link set lan{place} netns {host.name}" for place, host in enumerate(hosts))
     for place, host in enumerate(hosts):
         _ip(
             (
                 "link set lo up",
-                f"addr add {host.address}/32 dev tun{place}",
-                f"link set tun{place} mtu {MTU} txqueuelen {QUEUE} multicast on up",
-                f"route add default dev tun{place} src {host.address} congctl cubic",
+                f"addr add {host.address}/24 dev lan{place} noprefixroute",
+                f"link set lan{place} mtu {MTU} txqueuelen {QUEUE} multicast on up",
+                f"route add default dev lan{place} src {host.address} congctl cubic",
             ),
             "-n",
             host.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -41,6 +42,9 @@ class Measured:
     first_after: float | None
     """Seconds from the block to the first delivery of a text handed over after it; of the two
     directions the slower. None while a direction has none, or when nothing was blocked."""
+    median_after: float | None
+    """Of the texts handed over after the block, the median seconds from that to when they were
+    first shown; those never shown count as never. None when that is never, or without a block."""
 
     @property
     def faultless(self) -> bool:
@@ -81,6 +85,7 @@ def measure(
         median=median(waits) if waits else None,
         worst=max(waits, default=None),
         first_after=_first_after(sent, times, block_at),
+        median_after=_median_after(sent, times, block_at),
     )
 
 
@@ -100,6 +105,18 @@ def _first_after(
     if not firsts or None in firsts.values():
         return None
     return max(value - block_at for value in firsts.values() if value is not None)
+
+
+def _median_after(
+    sent: Sequence[Sent], times: Mapping[int, float], block_at: float | None
+) -> float | None:
+    waits = [
+        max(0.0, times[index] - one.at) if index in times else inf
+        for index, one in enumerate(sent)
+        if block_at is not None and one.at >= block_at
+    ]
+    found = median(waits) if waits else inf
+    return found if found < inf else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,11 @@ class Outcome:
     """From the first text to the end."""
     problem: str | None = None
     """Why the run could not be made as it should."""
+    late: float = 0.0
+    """The most seconds by which a text was handed over later than it should have been: a machine
+    that is too busy measures itself."""
+    unharmed: bool = False
+    """The profile takes relays away, and the system has none that could be taken."""
 
     @property
     def all_delivered(self) -> bool:

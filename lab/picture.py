@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from lab.outcome import Outcome
-from lab.report import NOTHING, seconds
+from lab.report import NOTHING, UNHARMED, seconds
 
 NAMES = 172
 """Width of the column of profiles, in pixels."""
@@ -19,6 +19,8 @@ CELL = 108
 ROW = 34
 HEAD = 44
 FOOT = 58
+NOTE = 18
+"""Height of the line below it, where there is one."""
 GAP = 2
 
 STYLE = """
@@ -43,7 +45,8 @@ def draw(outcomes: Sequence[Outcome]) -> str:
     systems = list(dict.fromkeys(outcome.system for outcome in outcomes))
     found = {(outcome.profile, outcome.system): outcome for outcome in outcomes}
     width = NAMES + CELL * max(1, len(systems)) + 8
-    height = HEAD + ROW * len(profiles) + FOOT
+    unharmed = any(outcome.unharmed for outcome in outcomes)
+    height = HEAD + ROW * len(profiles) + FOOT + (NOTE if unharmed else 0)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
         f' height="{height}" role="img" aria-labelledby="title description">',
@@ -61,7 +64,7 @@ def draw(outcomes: Sequence[Outcome]) -> str:
         parts.append(name)
         for column, system in enumerate(systems):
             parts += _cell(found.get((profile, system)), NAMES + CELL * column, top)
-    parts += _legend(HEAD + ROW * len(profiles))
+    parts += _legend(HEAD + ROW * len(profiles), unharmed)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -71,7 +74,7 @@ def _fitted(name: str) -> str:
 
 
 def _cell(outcome: Outcome | None, left: int, top: int) -> list[str]:
-    share, wait = _words(outcome)
+    share, wait = words(outcome)
     middle = left + CELL // 2
     box = f'x="{left + GAP}" y="{top + GAP}" width="{CELL - 2 * GAP}" height="{ROW - 2 * GAP}"'
     return [
@@ -89,7 +92,7 @@ def _class(outcome: Outcome | None) -> str:
     return "some" if outcome.measured.delivered else "none"
 
 
-def _words(outcome: Outcome | None) -> tuple[str, str]:
+def words(outcome: Outcome | None) -> tuple[str, str]:
     """The share delivered, rounded down so that only everything is 100%, and the median time."""
     if outcome is None:
         return NOTHING, "not run"
@@ -99,6 +102,8 @@ def _words(outcome: Outcome | None) -> tuple[str, str]:
     share = f"{100 * measured.delivered // measured.sent}%"
     if outcome.picture == "lost":
         share += ", no picture"
+    if outcome.unharmed:
+        share += "*"
     return share, seconds(measured.median)
 
 
@@ -108,12 +113,12 @@ def _description(
     """The whole picture in words."""
     rows = []
     for profile in profiles:
-        cells = (f"{name} {' '.join(_words(found.get((profile, name))))}" for name in systems)
+        cells = (f"{name} {' '.join(words(found.get((profile, name))))}" for name in systems)
         rows.append(f"{profile}: {', '.join(cells)}.")
     return "Share of the texts delivered and median time to delivery. " + " ".join(rows)
 
 
-def _legend(top: int) -> list[str]:
+def _legend(top: int, unharmed: bool) -> list[str]:
     entries = (("all", "everything, once, in order"), ("some", "a part"), ("none", "nothing"))
     parts, left = [], 8
     for kind, words in entries:
@@ -125,4 +130,6 @@ def _legend(top: int) -> list[str]:
     parts.append(
         f'<text class="soft" x="8" y="{top + 42}">share of texts, median time to delivery</text>'
     )
+    if unharmed:
+        parts.append(f'<text class="soft" x="8" y="{top + 42 + NOTE}">{UNHARMED}</text>')
     return parts

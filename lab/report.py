@@ -11,6 +11,8 @@ from lab.outcome import Outcome
 
 NOTHING = "-"
 """Where there is nothing to say."""
+UNHARMED = "* This system uses no relay, so nothing of its own was taken from it."
+"""What the mark at a system under a profile that takes relays means."""
 
 
 class NotResults(ValueError):
@@ -34,15 +36,22 @@ def load(text: str) -> list[Outcome]:
 def table(outcomes: Iterable[Outcome]) -> Table:
     """All outcomes, a row each."""
     made = Table(title="Delivery by profile and system", title_justify="left")
-    made.caption = "Seen: foreign addresses, names, fingerprints of ClientHellos."
+    rows = list(outcomes)
+    made.caption = (
+        "First: from the block to the first delivery, of the two directions the slower. After: "
+        "median from sending to delivery of what was sent after the block. Seen: foreign "
+        "addresses, names, fingerprints of ClientHellos."
+    )
+    if any(outcome.unharmed for outcome in rows):
+        made.caption += f" {UNHARMED}"
     for heading in ("Profile", "System"):
         made.add_column(heading, overflow="fold")
-    for heading in ("Texts", "Twice", "Order", "Median", "Worst", "After block", "Picture"):
+    for heading in ("Texts", "Twice", "Order", "Median", "Worst", "First", "After", "Picture"):
         made.add_column(heading, justify="right", no_wrap=True)
     made.add_column("Path", overflow="fold")
     for heading in ("Out", "In", "Seen"):
         made.add_column(heading, justify="right", no_wrap=True)
-    for outcome in outcomes:
+    for outcome in rows:
         made.add_row(*_cells(outcome), style="" if outcome.all_delivered else "yellow")
     return made
 
@@ -51,13 +60,14 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
     measured, seen = outcome.measured, outcome.seen
     return (
         outcome.profile,
-        outcome.system,
+        outcome.system + ("*" if outcome.unharmed else ""),
         f"{measured.delivered}/{measured.sent}",
         str(measured.twice),
         f"{measured.misplaced} late" if measured.misplaced else "kept",
         seconds(measured.median),
         seconds(measured.worst),
         seconds(measured.first_after),
+        seconds(measured.median_after),
         outcome.picture if outcome.picture_seconds is None else seconds(outcome.picture_seconds),
         ", ".join(outcome.paths) or NOTHING,
         size(seen.bytes_out),
@@ -79,7 +89,8 @@ def line(outcome: Outcome) -> str:
         said = f"{texts} delivered{_faults(outcome)}"
     return (
         f"{outcome.profile}: {said}, median {seconds(measured.median)}, "
-        f"worst {seconds(measured.worst)}, first after the block {seconds(measured.first_after)}"
+        f"worst {seconds(measured.worst)}; after the block: first {seconds(measured.first_after)}, "
+        f"median {seconds(measured.median_after)}"
     )
 
 

@@ -101,6 +101,11 @@ def pair(profiles: Sequence[str]) -> tuple[str, str]:
     return ("ana", "boris") if "shutdown" in profiles else ("ana", "clara")
 
 
+def relays_lost(profiles: Sequence[str]) -> int:
+    """How many of the relays vanish under these profiles."""
+    return max((censor.profile(name).relays_lost for name in profiles), default=0)
+
+
 def parameters(profiles: Sequence[str], seed: int) -> dict[str, dict[str, censor.Value]]:
     """What `lab.censor.make` draws for each profile by this seed."""
     return {
@@ -156,6 +161,7 @@ class _Run:
         self._picture_at: float | None = None
         self._before = Observation()
         self._failures: list[str] = []
+        self._late = 0.0
 
     async def prepare(self) -> str | None:
         """Set up and introduce; returns why that did not succeed, or None."""
@@ -176,7 +182,9 @@ class _Run:
         self._began = self._clock()
         block = round(settings.texts * settings.block_after)
         for number in range(settings.texts):
-            await asyncio.sleep(self._began + number * settings.interval - self._clock())
+            due = self._began + number * settings.interval
+            await asyncio.sleep(due - self._clock())
+            self._late = max(self._late, self._clock() - due)
             if number == block:
                 await self._block()
             await asyncio.gather(
@@ -218,14 +226,15 @@ class _Run:
             seen=(await self._world.report()).since(self._before),
             seconds=seconds,
             problem=problem or (self._failures[0] if self._failures else None),
+            late=self._late,
+            unharmed=not self._system.uses_relays and relays_lost(self._profiles) > 0,
         )
 
     async def _block(self) -> None:
         if not self._profiles:
             return
         await self._world.censor(self._profiles, self._seed)
-        lost = max(censor.profile(name).relays_lost for name in self._profiles)
-        for host in RELAY_HOSTS[:lost]:
+        for host in RELAY_HOSTS[: relays_lost(self._profiles)]:
             await self._world.unplug(host)
         if self._settings.redial:
             for host in INSIDE:

@@ -30,7 +30,7 @@ FOLDER = Path("/run/lab/world")
 """Everything a world writes lies here, in memory."""
 LONGEST_LINE = 1 << 24
 """Bytes of the longest answer of the wire."""
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a service has to come up, and the wire to answer."""
 
 

@@ -93,7 +93,8 @@ setup_browser() {
 # command:package
 lab_tools=(
     ip:iproute2 unshare:util-linux setpriv:util-linux mount:mount dnsmasq:dnsmasq-base
-    nginx:nginx-light postfix:postfix dovecot:dovecot-imapd curl:curl
+    nginx:nginx-light postfix:postfix dovecot:dovecot-imapd curl:curl tor:tor
+    obfs4proxy:obfs4proxy
 )
 
 setup_lab() {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from asyncio.subprocess import PIPE
 from dataclasses import dataclass
 
 from lab import ground
 from lab.ground import Host
-from lab.world import World
+from lab.world import World, WorldBroken
+from volok.relay.link import links, recall
 
 PORT = 443
 
@@ -33,10 +34,15 @@ class Relay:
         where = ["--host", self.host.address, "--port", str(PORT)]
         where += ["--secret-path", "auto" if self.hidden else "none"]
         with (home / "relay.log").open("wb") as log:
-            await world.run(self.host.name, [*volok, *where, *data, *tls], stdout=log, stderr=log)
-        await world.listening(self.host.name, PORT, self.host.address)
-        link = await world.done(self.host.name, [*volok, "link", *data, "--host", name, "--json"])
-        world.relay_urls[self.host.name] = str(json.loads(link)["url"])
+            running = await world.run(
+                self.host.name, [*volok, *where, *data, *tls], stdout=PIPE, stderr=log
+            )
+        assert running.stdout is not None
+        if not await running.stdout.readline():  # it prints its own address once it listens
+            said = (home / "relay.log").read_text(errors="replace").strip()
+            raise WorldBroken(f"The relay on {self.host.name} did not start: {said}")
+        # What `volok relay link` prints.
+        (world.relay_urls[self.host.name],) = links(recall(home / "relay"), [name])
 
 
 def ordinary() -> list[Relay]:

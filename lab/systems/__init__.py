@@ -72,6 +72,10 @@ class System(Protocol):
         """Whether it can send a picture of 1 MB at all."""
 
     @property
+    def uses_relays(self) -> bool:
+        """Whether its messages go over the relays."""
+
+    @property
     def uses_mail(self) -> bool:
         """Whether its world needs the mail servers."""
 

@@ -62,6 +62,7 @@ class DeltaChat:
 
     name = "deltachat"
     sends_pictures = True
+    uses_relays = False
     uses_mail = True
 
     def __init__(self) -> None:

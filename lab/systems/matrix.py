@@ -34,6 +34,7 @@ class Matrix:
 
     name = "matrix"
     sends_pictures = True
+    uses_relays = False
     uses_mail = False
 
     def __init__(self) -> None:

@@ -40,6 +40,7 @@ class NostrClient:
 
     name = "nostr-client"
     sends_pictures = False
+    uses_relays = True
     uses_mail = False
 
     def __init__(self) -> None:

@@ -140,6 +140,15 @@ def test_link_round_trip(secret: bytes, relays: list[str]) -> None:
     assert bool(parsed.relays) == bool(relays)
 
 
+def test_a_link_leaves_out_transports_that_do_not_fit() -> None:
+    plain = f"wss://203.0.113.11:8443/{'s' * 22}#{'A' * 22}"
+    short, long = f"{plain}&pt=obfs4;:1;a=b", f"{plain}&pt=obfs4;:4443;cert={'c' * 70}"
+    bundle = encode_bundle(_bundle(relays=(long,)))
+    assert parse_bundle(bundle).relays == (long,)
+    assert parse_link(encode_link(bytes(16), bundle, (long,))).relays == (plain,)
+    assert parse_link(encode_link(bytes(16), bundle, (short,))).relays == (short,)
+
+
 @given(st.text(max_size=120), st.binary(max_size=1600))
 def test_garbage_is_a_stated_error(text: str, data: bytes) -> None:
     for parser, value in (

@@ -16,6 +16,7 @@ from tests.chat.world import Person, World
 from volok.chat.schema import SCHEMA
 from volok.chat.views import MessageState
 
+SPARE = "wss://spare.example"
 STATES = sorted((Path(__file__).parent.parent / "old_states").glob("conversation_v*"))
 
 
@@ -24,6 +25,7 @@ async def _write(folder: Path) -> None:
         world = World(Path(scratch))
         ana, bo = await world.person("Ana"), await world.person("Bo")
         await world.meet(ana, bo)
+        await ana.chat.hints.share(SPARE)
         first = await ana.chat.send(await ana.to("Bo"), "first")
         await world.run()
         await bo.chat.send(await bo.to("Ana"), "answer", reply_to=first.id)
@@ -57,6 +59,8 @@ async def test_it_loads_and_the_conversation_goes_on(world: World, state: Path) 
     await world.run()
     assert (await bo.texts("Ana"))[-1] == "still waiting"
     assert (await ana.talk("Bo"))[-1].state is MessageState.DELIVERED
+    if state.name != "conversation_v1":
+        assert [hint.place for hint in await bo.chat.hints.heard()] == [SPARE]
 
 
 if __name__ == "__main__":

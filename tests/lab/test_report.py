@@ -24,9 +24,12 @@ GOOD = Measured(
     median=0.21,
     worst=12.4,
     first_after=3.0,
+    median_after=0.4,
 )
 BAD = replace(GOOD, delivered=219, twice=2, misplaced=1, median=0.5)
-NONE = replace(GOOD, sent=0, delivered=0, median=None, worst=None, first_after=None)
+NONE = replace(
+    GOOD, sent=0, delivered=0, median=None, worst=None, first_after=None, median_after=None
+)
 
 
 def outcome(profile: str, measured: Measured = GOOD, **changes: object) -> Outcome:
@@ -56,7 +59,7 @@ def test_a_line_for_each_profile_and_the_total():
     first, second, total = report.lines(THREE, "volok")
     assert first == (
         "curtain: all delivered (220 of 220 texts, picture), "
-        "median 0.21 s, worst 12 s, first after the block 3.00 s"
+        "median 0.21 s, worst 12 s; after the block: first 3.00 s, median 0.40 s"
     )
     assert "219 of 220 texts delivered (2 twice, 1 out of order, picture lost)" in second
     assert total == "1 of 2 profiles: all delivered"
@@ -74,6 +77,19 @@ def test_the_table_holds_everything():
     text = console.export_text()
     for cell in ("sni-rst+curtain", "nostr-client", "219/220", "1 late", "5.0 MB", "999 B", "lost"):
         assert cell in text
+
+
+def test_what_lost_nothing_is_marked_in_table_and_picture():
+    foreign = outcome("seizure", system="matrix", unharmed=True)
+    console = Console(width=program.WIDTH, record=True, file=StringIO())
+    console.print(report.table([*THREE, foreign]))
+    text = console.export_text()
+    assert "matrix*" in text
+    assert "uses no relay" in text
+    drawn = picture.draw([*THREE, foreign])
+    assert "100%*" in drawn
+    assert report.UNHARMED in drawn
+    assert report.UNHARMED not in picture.draw(THREE)
 
 
 def test_results_survive_the_file():

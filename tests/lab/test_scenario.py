@@ -58,6 +58,7 @@ class Post:
 
     name = "post"
     sends_pictures = True
+    uses_relays = True
     uses_mail = False
 
     def __init__(self, *faults: str) -> None:
@@ -132,6 +133,14 @@ async def test_without_dropping_connections():
 async def test_relays_vanish_where_the_profile_says_so():
     _, world = await conducted(Post(), "outage")
     assert world.done[:3] == [(("outage",), 7), "relay1", "relay2"]
+
+
+@pytest.mark.parametrize("profile", ["outage", "seizure", "curtain"])
+async def test_what_uses_no_relay_loses_nothing_with_the_relays(profile):
+    post = Post()
+    assert not (await conducted(post, profile))[0].unharmed
+    post.uses_relays = False
+    assert (await conducted(post, profile))[0].unharmed is (profile != "curtain")
 
 
 async def test_nobody_leaves_during_a_shutdown():
@@ -235,15 +244,39 @@ def test_the_first_delivery_after_the_block_is_that_of_the_slower_way():
     assert measure(both, {"clara": arrived["clara"]}, 10.0).first_after is None
 
 
-@pytest.mark.parametrize("system", ["volok", "nostr-client"])
-def test_a_real_run(system):
-    """Without a censor every text arrives. The real programs in real namespaces."""
+def test_the_median_after_the_block_counts_what_never_came():
+    early = [Sent("ana", "clara", "before", 9.0)]
+    late = [Sent("ana", "clara", str(number), 10.0 + number) for number in range(3)]
+    arrived = [Arrival("before", 9.5), Arrival("0", 11.0), Arrival("1", 15.0)]
+    assert measure(early + late, {"clara": arrived}, 10.0).median_after == 4.0
+    assert measure(early + late, {"clara": arrived[:2]}, 10.0).median_after is None
+    assert measure(early + late, {"clara": arrived}, None).median_after is None
+
+
+async def test_how_late_the_machine_is_is_told():
+    outcome, _ = await conducted(Post())
+    assert 0 <= outcome.late < 10
+
+
+def test_a_real_run():
+    """Without a censor every text arrives, here by a plain client. The real program in real
+    namespaces; `test_every_profile` does the same with Volok."""
     if obstacle := enter.obstacle():
         pytest.skip(obstacle)
     if missing := catalogue.missing():
         pytest.skip(f"The lab needs these Debian packages: {', '.join(missing)}.")
     size = ("--messages", "2", "--short", "--seed", "1")
-    command = [sys.executable, "-m", "lab", "run", "none", "--system", system, *size, "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "lab",
+        "run",
+        "none",
+        "--system",
+        "nostr-client",
+        *size,
+        "--json",
+    ]
     made = subprocess.run(
         command, capture_output=True, text=True, timeout=100, check=False, env=enter.environment()
     )

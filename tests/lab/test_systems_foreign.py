@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.__main__ import SYSTEMS
 from lab.outcome import Outcome
 from lab.report import load
 from lab.services import catalogue
 from lab.services.homeserver import Homeserver, configuration
 from lab.services.mail import ACCOUNTS
 from lab.systems import PEOPLE, System, SystemFailed, deltachat, matrix
+from lab.systems.catalogue import SYSTEMS
 from lab.systems.deltachat import DeltaChat, login, provider
 from lab.systems.matrix import Matrix
 

@@ -1,4 +1,4 @@
-"""What is tried inside the lab. `test_world.py` runs this file there; it is not collected outside.
+"""What a world is, tried inside the lab: `test_raw_probes.py` runs this file there.
 
 Run as a module with the word `stay`, it makes a world, says so, and stays until it is killed.
 """
@@ -17,12 +17,10 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
-from lab.censor import Ground, Value
 from lab.services import catalogue, mail, names, web
-from lab.services.relay import Relay
 from lab.world import World, WorldBroken
 
-from lab import censor, ground, hosts
+from lab import ground, hosts
 
 SOON = 10.0
 """Seconds in which what is expected must have happened."""
@@ -40,10 +38,6 @@ async def world() -> AsyncIterator[World]:
 async def site() -> AsyncIterator[World]:
     async with World.make(web.ordinary()) as made:
         yield made
-
-
-def seed_with(profile: str, wanted: Callable[[dict[str, Value]], bool]) -> int:
-    return next(seed for seed in range(10_000) if wanted(censor.make(profile, Ground(), seed)[1]))
 
 
 async def transfer(world: World, size: int) -> float:
@@ -129,58 +123,10 @@ async def test_an_unplugged_host_is_gone_until_it_is_plugged_in(site: World) -> 
     assert len(await fetch(site, ground.WEB_ABROAD)) == web.PAGE_BYTES
 
 
-@pytest.mark.parametrize("counts", ["bytes", "packets", "either"])
-async def test_curtain_freezes_a_plain_download(site: World, counts: str) -> None:
-    await site.censor(["curtain"], seed_with("curtain", lambda drawn: drawn["counts"] == counts))
-    with pytest.raises(TimeoutError):
-        await fetch(site, ground.WEB_ABROAD)
-    assert (await site.counts())["dropped"]
-    assert len(await fetch(site, ground.WEB_INSIDE)) == web.PAGE_BYTES
-    await site.clear()
-    assert len(await fetch(site, ground.WEB_ABROAD)) == web.PAGE_BYTES
-
-
-async def test_sni_rst_resets_a_listed_name_and_passes_another(site: World) -> None:
-    wanted = {"variant": "reset", "residual": 0, "depth": "records"}
-    await site.lists(listed_names=["listed.example"])
-    await site.censor(
-        ["sni-rst"], seed_with("sni-rst", lambda drawn: wanted.items() <= drawn.items())
-    )
-    with pytest.raises(ConnectionResetError):
-        await fetch(site, ground.WEB_ABROAD, "listed.example")
-    assert len(await fetch(site, ground.WEB_ABROAD)) == web.PAGE_BYTES
-    await site.clear()
-    assert await fetch(site, ground.WEB_ABROAD, "listed.example")
-
-
-async def test_sni_rst_drops_silently_where_it_does(site: World) -> None:
-    wanted = {"variant": "drop", "residual": 0}
-    await site.lists(listed_names=["listed.example"])
-    await site.censor(
-        ["sni-rst"], seed_with("sni-rst", lambda drawn: wanted.items() <= drawn.items())
-    )
-    with pytest.raises(TimeoutError):
-        await fetch(site, ground.WEB_ABROAD, "listed.example")
-
-
 async def test_a_profile_that_there_is_not_is_refused(world: World) -> None:
     with pytest.raises(WorldBroken, match="no profile"):
         await world.censor(["kindness"])
     assert await world.counts()
-
-
-async def test_a_relay_in_the_open_is_found_by_the_prober() -> None:
-    async with World.make([Relay(ground.RELAY1, hidden=False)]) as world:
-        assert world.relays[0].startswith("wss://relay1.example#")
-        seed = seed_with("probe", lambda drawn: float(drawn["delay_seconds"]) < 0.5)
-        await world.censor(["probe"], seed)
-        assert b"It works" in await fetch(world, ground.RELAY1)
-        async with asyncio.timeout(60):
-            with suppress(OSError, TimeoutError):
-                while True:
-                    await fetch(world, ground.RELAY1)
-                    await asyncio.sleep(0.1)
-        assert (await world.counts())["dropped"]
 
 
 async def test_everything_an_ordinary_world_offers() -> None:
@@ -236,8 +182,9 @@ async def test_nothing_is_left_of_a_world() -> None:
 
 
 async def stay() -> None:
-    async with World.make(web.ordinary()) as world:
-        await world.run("ana", ["sleep", "600"])
+    async with World.make() as world:
+        for person in ground.PEOPLE:
+            await world.run(person.name, ["sleep", "600"])
         print("ready", flush=True)
         await asyncio.Event().wait()
 

@@ -25,6 +25,13 @@ def meter(size: int, packets: float) -> Meter:
     return made
 
 
+def test_few_bytes_in_many_packets_are_no_limit_of_bytes() -> None:
+    found = learned(None, meter(4851, 23.0), meter(6757, 22.0), 1000.0)
+    assert found is not None
+    assert found.packets == pytest.approx(16.1)
+    assert found.bytes == 8400
+
+
 class Pipe(Socket):
     """A websocket whose other end answers each frame with `answer`."""
 

@@ -17,6 +17,7 @@ from tests.paths.drop_servers import (
     USER,
     S3Service,
     s3_service,
+    sftp_server,
     webdav_server,
 )
 
@@ -33,7 +34,9 @@ from volok.paths.drop import (
     is_drop_name,
 )
 from volok.paths.folder import FolderDrop
+from volok.paths.names import Names
 from volok.paths.s3 import S3Drop, S3Place, S3Settings
+from volok.paths.sftp import SftpDrop, SftpPlace
 from volok.paths.webdav import WebDavDrop, WebDavSettings
 
 DATA = random.Random(1).randbytes(200_000)
@@ -59,7 +62,7 @@ async def path() -> AsyncIterator[DirectPath]:
     await path.close()
 
 
-@pytest.fixture(params=["folder", "webdav", "s3"])
+@pytest.fixture(params=["folder", "webdav", "s3", "sftp"])
 async def drop(
     request: pytest.FixtureRequest, tmp_path: Path, path: DirectPath
 ) -> AsyncIterator[Drop]:
@@ -72,6 +75,15 @@ async def drop(
         (tmp_path / "über uns").mkdir()
         with webdav_server(tmp_path) as url:
             yield WebDavDrop(path, f"{url}/%C3%BCber%20uns", USER, PASSWORD)
+    elif request.param == "sftp":
+        (tmp_path / "über uns").mkdir()
+        async with sftp_server(tmp_path) as server:
+            login = SftpPlace(
+                *("127.0.0.1", server.port, "/über uns", USER, PASSWORD, "", server.host_key)
+            )
+            made = SftpDrop(login, Names().dial, time.time)
+            yield made
+            await made.close()
     else:
         yield S3Drop(path, place(request.getfixturevalue("s3"), tmp_path.name), time.time)
 

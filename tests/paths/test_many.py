@@ -14,7 +14,7 @@ from volok.paths.asking import AskingSettings
 from volok.paths.budget import BudgetSettings
 from volok.paths.choice import ChoiceSettings, Place
 from volok.paths.ground import Candidate, relay_of
-from volok.paths.live import LivePath, PathError, Resumable, Socket
+from volok.paths.live import LivePath, NoPath, PathError, Resumable, Socket
 from volok.paths.many import ManyPaths, ManySettings
 from volok.paths.watch import WatchSettings
 
@@ -349,5 +349,12 @@ async def test_capabilities_and_candidates(make: Make) -> None:
     assert make().capabilities.connections == 0
     many.set_candidates([Candidate("second", second, lambda url: url.startswith("ws:"))])
     assert [one.name for one in many.fitting(URL)] == ["second"]
+    hidden = Candidate("hidden", NoPath(""), lambda url: "relay" in url)
+    many.set_candidates([*many.candidates, hidden])
+    # Kept apart only where no path at all shows the address; where none leads, there is nothing.
+    assert not many.separates(URL)
+    assert many.separates("https://relay.example")
+    assert not many.separates("https://other.example")
+    many.set_candidates(many.candidates[:1])
     with pytest.raises(PathError):
         many.fitting("https://relay.example")

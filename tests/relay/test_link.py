@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from volok.app.cli.relay_certificate import KEY_FILE, kept_certificate
+from volok.model.relay_link import split_fragment
 from volok.relay.errors import RelayError
-from volok.relay.link import AUTO, NONE, Reachable, links, recall, remember, secret_path
+from volok.relay.link import (
+    AUTO,
+    NONE,
+    Reachable,
+    kept,
+    links,
+    onion_port,
+    recall,
+    remember,
+    secret_path,
+)
+from volok.relay.onion import kept_key
 from volok.relay.settings import RelaySettings
 from volok.relay.tls import file_pin, server_context
 
@@ -17,6 +30,9 @@ PIN = bytes(16).hex()
 SECRET = "S" * 22
 RELAY = Reachable("0.0.0.0", 8443, True, SECRET, PIN, ())
 FRAGMENT = "#" + "A" * 22
+ONION = "a" * 56
+TRANSPORT = "obfs4;:4443;cert=a+b/c;iat-mode=0"
+OLD_STATES = Path(__file__).parents[1] / "old_states"
 
 
 def test_addresses() -> None:
@@ -88,3 +104,43 @@ def test_certificates_that_cannot_be_used(tmp_path: Path) -> None:
     for file in (tmp_path / "gone", other):
         with pytest.raises(RelayError, match="PEM"):
             file_pin(file)
+
+
+def test_transports_and_onions_are_part_of_the_address() -> None:
+    hidden = replace(RELAY, transports=(TRANSPORT,), onion=ONION)
+    assert links(hidden, ["203.0.113.11"], sni="www.example.org") == [
+        f"wss://203.0.113.11:8443/{SECRET}{FRAGMENT}&sni=www.example.org&pt={TRANSPORT}",
+        # It is known by its own key and by the relay's.
+        f"wss://{ONION}.onion/{SECRET}{FRAGMENT}",
+    ]
+    pin = split_fragment(links(hidden, ["203.0.113.11"])[0])[1]
+    assert pin is not None
+    assert [one.name for one in pin.transports] == ["obfs4"]
+    # Where nobody reaches it otherwise, there is nothing else to hand out.
+    onion_alone = Reachable("127.0.0.1", 7777, False, "", "", (), (), ONION)
+    assert links(onion_alone) == [f"ws://{ONION}.onion"]
+    assert (onion_port(onion_alone), onion_port(hidden)) == (80, 443)
+    assert links(replace(onion_alone, urls=("wss://relay.example",))) == [
+        "wss://relay.example",
+        f"ws://{ONION}.onion",
+    ]
+
+
+async def test_what_older_versions_kept_is_read(tmp_path: Path) -> None:
+    assert recall(OLD_STATES / "relay_v1") == replace(
+        RELAY, host="203.0.113.11", urls=("wss://relay.example",)
+    )
+    later = recall(OLD_STATES / "relay_v2")
+    assert (later.transports, later.onion) == ((TRANSPORT,), ONION)
+    assert [one.port for one in kept(OLD_STATES / "relay_v2")] == [4443]
+    assert kept(tmp_path) == kept(OLD_STATES / "relay_v1") == ()
+
+    async def nobody() -> None:
+        raise AssertionError
+
+    key = await kept_key(OLD_STATES / "relay_v2", nobody)  # type: ignore[arg-type]
+    assert key.address == ONION
+    for damaged in ("", "[]", "{}", '{"version": 1, "address": "x", "key": "y"}', '{"version": 2}'):
+        (tmp_path / "onion-key.json").write_text(damaged)
+        with pytest.raises(RelayError):
+            await kept_key(tmp_path, nobody)  # type: ignore[arg-type]

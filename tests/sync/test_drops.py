@@ -236,6 +236,22 @@ def test_bounds_hold_and_nothing_is_forgotten(history: list[tuple[str, int]]) ->
     assert world.listed == {}
 
 
+def test_what_came_back_waits_and_is_sent_again() -> None:
+    waiting = item(1)
+    sent = Own("sent", "bo", (waiting.key,), 900, NOW)
+    lies = plan([sent], {"sent": 900}, [waiting], NOW + 600, SETTINGS)
+    assert (lies.own, lies.deletions, lies.puts) == ((sent,), (), ())
+    back = replace(sent, state="returned", at=NOW + 600)
+    soon = plan([back], {}, [waiting], NOW + 700, SETTINGS)
+    assert (soon.own, soon.deletions, soon.puts) == ((back,), (), ())
+    assert due_in([back], [waiting], NOW + 700, SETTINGS) is None
+    late = plan([back], {}, [waiting], NOW + 600 + SETTINGS.again_after, SETTINGS)
+    assert late.own == ()
+    assert [put.items for put in late.puts] == [(waiting,)]
+    received = plan([back], {}, [], NOW + 700, SETTINGS)
+    assert (received.own, received.puts) == ((), ())
+
+
 def test_what_is_tried() -> None:
     big = SEALED_KEY_BYTES + 1
     listed = {"a": big, "b": big, "mine": big, "small": SEALED_KEY_BYTES, "huge": 1 << 40}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from volok.app.errors import AppError
+from volok.app.web import interface
 from volok.app.web.interface import ExportReport, ImportReport
 from volok.app.wiring import Parts
 from volok.chat.people import Parcel
@@ -26,7 +27,7 @@ _BATCH = 200
 """Events that are checked and stored together."""
 
 
-class NothingWaits(AppError):
+class NothingWaits(AppError, interface.NothingWaits):
     """Nothing waits to be carried, so no file was written."""
 
 

@@ -15,16 +15,20 @@ from pathlib import Path
 from typing import Protocol
 
 from volok.app.conversation import arrivals, history, unread
-from volok.app.drop_places import add_drop, find_drop
+from volok.app.doctor_shapes import examination_shape, progress_shape
+from volok.app.drop_places import add_drop, find_drop, host_key_of
 from volok.app.errors import NotRunning
+from volok.app.hint_commands import HintCommands, HintCommandSet
+from volok.app.lan import LanChoice
 from volok.app.node import Node
 from volok.app.pictures import attachment
 from volok.app.shapes import Json, contact_shape, invite_shape, message_shape, path_shape
 from volok.chat.views import Contact, FileState, Message, Outgoing
 from volok.model.urls import normalise_relay_url
+from volok.paths.doctor_report import Progress
 
 
-class CommandSet(Protocol):
+class CommandSet(HintCommandSet, Protocol):
     """One method for each verb."""
 
     @property
@@ -96,8 +100,14 @@ class CommandSet(Protocol):
     async def drops(self) -> list[Json]:
         """Every folder and server that messages are left in."""
 
-    async def drop_add(self, where: str, user: str, password: str, endpoint: str) -> Json:
-        """Leave messages there, too: a folder, webdav(s)://… or s3://BUCKET/PREFIX."""
+    async def drop_add(
+        self, where: str, user: str, password: str, endpoint: str, more: Json | None = None
+    ) -> Json:
+        """Leave messages there, too; see `volok.app.drop_places.add_drop`. The contacts in `more`
+        may be named as the person calls them."""
+
+    async def drop_host_key(self, where: str) -> Json:
+        """The `host_key` of an SFTP server and its `fingerprint`, before it is first used."""
 
     async def drop_remove(self, drop: str) -> Json:
         """Stop using one, given by its id or place."""
@@ -105,8 +115,10 @@ class CommandSet(Protocol):
     async def drop_test(self, drop: str) -> Json:
         """Leave a file there, read it, remove it; returns the seconds it took."""
 
-    async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
-        """Add a proxy, for some relays or (with an empty list) for all; returns it."""
+    async def path_add(
+        self, url: str, name: str, relays: list[str], only: bool, bridges: Sequence[str] = ()
+    ) -> Json:
+        """Add a proxy or `tor`, for some relays or (with an empty list) for all; returns it."""
 
     async def path_remove(self, name: str) -> Json:
         """Remove a path that was added."""
@@ -114,11 +126,24 @@ class CommandSet(Protocol):
     async def path_test(self, name: str | None, relay: str | None) -> list[Json]:
         """Try every path, or one, with our relays, or one of them."""
 
+    async def lan(self) -> Json:
+        """How things stand on the local network; see `volok.app.lan.LanView`."""
+
+    async def lan_choose(self, on: bool, carry: bool) -> Json:
+        """Be found on local networks or not, and carry sealed messages for others or not."""
+
+    async def lan_test(self) -> Json:
+        """Give others a moment to be found; then as `lan`. Raises LanOff."""
+
+    def doctor(self, thorough: bool) -> AsyncIterator[Json]:
+        """Look at what is blocked: objects with `progress`, then the result (see
+        `volok.app.doctor_shapes`)."""
+
     async def page(self) -> Json:
         """A fresh `url` that opens the web app once. Raises NotRunning where none is served."""
 
 
-class Commands:
+class Commands(HintCommands):
     """`CommandSet` inside the process of the node."""
 
     def __init__(self, node: Node, carries: bool, page: Callable[[], str] | None = None) -> None:
@@ -130,7 +155,7 @@ class Commands:
         """See `CommandSet.status`."""
         status = dataclasses.asdict(await self._node.status())
         if not self.carries:
-            for relay in status["relays"]:
+            for relay in (*status["relays"], *status["heard"]):
                 relay["state"] = "idle"
         return {"running": self.carries, **status}
 
@@ -247,9 +272,11 @@ class Commands:
         used = [name for names in paths.many.in_use.values() for name in names]
         return [path_shape(view, view.name in used) for view in paths.views()]
 
-    async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
+    async def path_add(
+        self, url: str, name: str, relays: list[str], only: bool, bridges: Sequence[str] = ()
+    ) -> Json:
         """See `CommandSet.path_add`."""
-        added = await self._node.paths.add(url, name, relays, only)
+        added = await self._node.paths.add(url, name, relays, only, bridges)
         views = self._node.paths.views()
         return next(path_shape(view, False) for view in views if view.name == added.name)
 
@@ -268,10 +295,21 @@ class Commands:
         """See `CommandSet.drops`."""
         return [dataclasses.asdict(view) for view in await self._node.drops.list()]
 
-    async def drop_add(self, where: str, user: str, password: str, endpoint: str) -> Json:
+    async def drop_add(
+        self, where: str, user: str, password: str, endpoint: str, more: Json | None = None
+    ) -> Json:
         """See `CommandSet.drop_add`."""
-        added = await add_drop(self._node.drops, where, user, password, endpoint)
+        contacts = {
+            (await self._node.chat.find(who)).id: address
+            for who, address in (more or {}).get("contacts", {}).items()
+        }
+        more = {**(more or {}), "contacts": contacts}
+        added = await add_drop(self._node.drops, where, user, password, endpoint, more)
         return next(one for one in await self.drops() if one["id"] == added)
+
+    async def drop_host_key(self, where: str) -> Json:
+        """See `CommandSet.drop_host_key`."""
+        return await host_key_of(self._node.drops, where)
 
     async def drop_remove(self, drop: str) -> Json:
         """See `CommandSet.drop_remove`."""
@@ -283,6 +321,27 @@ class Commands:
         """See `CommandSet.drop_test`."""
         identifier = await find_drop(self._node.drops, drop)
         return {"id": identifier, "seconds": await self._node.drops.test(identifier)}
+
+    async def lan(self) -> Json:
+        """See `CommandSet.lan`."""
+        return dataclasses.asdict(await self._node.lan.view())
+
+    async def lan_choose(self, on: bool, carry: bool) -> Json:
+        """See `CommandSet.lan_choose`."""
+        await self._node.lan.choose(LanChoice(on, carry))
+        return await self.lan()
+
+    async def lan_test(self) -> Json:
+        """See `CommandSet.lan_test`."""
+        return dataclasses.asdict(await self._node.lan.test())
+
+    async def doctor(self, thorough: bool) -> AsyncIterator[Json]:
+        """See `CommandSet.doctor`."""
+        async for found in self._node.ways.examine(thorough):
+            if isinstance(found, Progress):
+                yield progress_shape(found)
+            else:
+                yield examination_shape(found)
 
     async def page(self) -> Json:
         """See `CommandSet.page`."""

@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from volok.app.commands import Commands, CommandSet
 from volok.app.errors import STATED, sentence
+from volok.app.home import RPC_PATH
 
-RPC_PATH = "/api/rpc"
 MOST_BYTES = 1024 * 1024
 """The largest request."""
 

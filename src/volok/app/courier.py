@@ -18,7 +18,7 @@ from volok.app.wiring import Parts
 from volok.chat.people import Waiting
 from volok.chat.records import set_setting, setting
 from volok.model.crypto import Crypto, CryptoError
-from volok.paths.drop import NAME_BYTES, Drop, DropError, FileMissing, drop_name
+from volok.paths.drop import NAME_BYTES, Drop, DropError, FileMissing, FileReturned, drop_name
 from volok.store.vault import Transaction
 from volok.sync.bundle import SEALED_KEY_BYTES, BundleError, InboxKey, is_sealed_to, write_bundle
 from volok.sync.drops import (
@@ -78,18 +78,23 @@ class Courier:
         crypto: Crypto,
         now: Callable[[], float],
         settings: DropSettings,
+        elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`identifier` names the drop in the vault; `now` gives Unix seconds."""
+        """`identifier` names the drop in the vault; `now` gives Unix seconds. `elsewhere` tells
+        whether what is to be left here may as well come by another drop, which then goes first."""
         self.drop = drop
         self._parts = parts
         self._crypto = crypto
         self._now = now
-        self._settings = settings
+        self.settings = settings
         self._own_name, self._tried_name = memory_of(identifier)
         self._own: list[Own] | None = None
         self._tried: list[bytes] = []
         self._damaged: dict[bytes, tuple[float, float]] = {}
         self._quiet: dict[str, int] | None = None
+        self._elsewhere = elsewhere
+        self._returns: dict[str, str] = {}
+        self._held_until = 0.0
         self._passing = asyncio.Lock()
 
     async def once(self) -> Pass:
@@ -98,12 +103,25 @@ class Courier:
             own = await self._remembered()
             listed = {file.name: file.size for file in await self.drop.list()}
             taken = await self._take(listed, own)
+            if self.drop.capabilities.addressed:
+                own = await self._heed_returns(own)
+                # What was sent lies with whoever got it.
+                listed |= {each.name: each.size for each in own if each.state == "here"}
             return await self._leave(listed, own, taken)
 
     async def due_in(self) -> float | None:
         """Seconds until something that waits is due to be left here; None when nothing is."""
         own = await self._remembered()
-        return due_in(own, await self._items(), self._now(), self._settings)
+        due = due_in(own, await self._items(), self._now(), self.settings)
+        return None if due is None else max(due, self._pause())
+
+    def notice(self) -> str | None:
+        """What the person should know though the drop works, in a sentence."""
+        for reason in self._returns.values():
+            return reason
+        if any(each.state == "returned" for each in self._own or ()):  # before this start
+            return "Something that was sent came back. Nothing was lost; it is sent again later."
+        return self.drop.notice()
 
     async def space(self) -> tuple[int, int]:
         """How many files of ours lie here, and their bytes."""
@@ -120,22 +138,22 @@ class Courier:
     async def _take(self, listed: dict[str, int], own: Sequence[Own]) -> Pass:
         if listed == self._quiet and not self._damaged:
             return Pass()
-        known = still_known(self._tried, listed, self._settings)
+        known = still_known(self._tried, listed, self.settings)
         now = self._now()
         names = [
             name
-            for name in to_try(listed, own, known, self._settings)
+            for name in to_try(listed, own, known, self.settings)
             if self._damaged.get(mark(name, listed[name]), (0.0, 0.0))[0] <= now
         ]
         # In no order that whoever watches the place could learn from.
         names.sort(key=lambda _: self._crypto.random(8))
         keys = await bundle_keys(self._parts) if names else []
-        done = Pass(unread=max(0, len(names) - self._settings.tries))
+        done = Pass(unread=max(0, len(names) - self.settings.tries))
         before = list(self._tried)
         self._tried = known
         self._quiet = None
         try:
-            for name in names[: self._settings.tries]:
+            for name in names[: self.settings.tries]:
                 events = await self._try(name, listed[name], keys)
                 if events is not None:
                     done = replace(done, taken=done.taken + 1, events=done.events + events)
@@ -153,11 +171,13 @@ class Courier:
         ours = mark(name, size)
         try:
             head = await self.drop.get(name, SEALED_KEY_BYTES)
-            if not await is_sealed_to(head, keys, self._crypto):
+            key = await self._key_of(head, keys)
+            if key is None:
                 self._tried.append(ours)
                 await asyncio.sleep(0)
                 return None
             data = await self.drop.get(name, size)
+            before = {contact.id for contact in await self._parts.chat.contacts()}
         except FileMissing:
             self._put_off(ours)
             return None
@@ -168,9 +188,61 @@ class Courier:
         except BundleError:
             self._put_off(ours)
             return None
+        if self.drop.capabilities.addressed:
+            try:
+                if report.events and (contact := await self._sender(key, before)):
+                    await self.drop.came_from(name, contact)
+                await self.drop.delete(name)
+            except FileMissing:  # the person's own mail program was quicker
+                pass
         self._damaged.pop(ours, None)
         self._tried.append(ours)
         return report.events
+
+    async def _key_of(self, head: bytes, keys: Sequence[InboxKey]) -> InboxKey | None:
+        for key in keys:
+            if await is_sealed_to(head, [key], self._crypto):
+                return key
+        return None
+
+    async def _sender(self, key: InboxKey, before: Container[str]) -> str | None:
+        """The contact who writes to this inbox of ours; `before` were known before they wrote."""
+        inbox = key.inbox.hex()
+        rows = await self._parts.vault.read(
+            lambda tx: tx.execute("SELECT id FROM contact WHERE inbox = ?", (inbox,))
+        )
+        if len(rows) == 1:
+            return str(rows[0][0])
+        now = [contact.id for contact in await self._parts.chat.contacts()]
+        fresh = [contact for contact in now if contact not in before]
+        return fresh[0] if len(fresh) == 1 else None
+
+    async def _heed_returns(self, own: Sequence[Own]) -> list[Own]:
+        """Remember what came back undelivered, and take it out of our sight."""
+        here = [each.name for each in own if each.state == "here"]
+        returned = await self.drop.returned(here)
+        kept = [_came_back(each, self._now()) if each.name in returned else each for each in own]
+        if returned:
+            await self._save_own(kept)
+        for name, reason in returned.items():
+            await self._report(name, kept, reason)
+            await self.drop.delete(name)
+        waiting = {each.name for each in kept if each.state == "returned"}
+        self._returns = {name: said for name, said in self._returns.items() if name in waiting}
+        return kept
+
+    async def _report(self, name: str, own: Sequence[Own], reason: str) -> None:
+        contact = next(each.contact for each in own if each.name == name)
+        names = {each.id: each.name for each in await self._parts.chat.contacts()}
+        self._returns[name] = (
+            f"What was sent to {names.get(contact, 'somebody')} came back. {reason} Nothing was "
+            "lost; it is sent again later."
+        )
+
+    def _pause(self) -> float:
+        """Seconds until something may be left here again."""
+        pause = self._held_until - self._now()
+        return pause if 0 < pause <= self.drop.capabilities.gap else 0.0
 
     def _put_off(self, ours: bytes) -> None:
         """A file that is not whole may become so; some copying programs write into it."""
@@ -181,14 +253,14 @@ class Courier:
             del self._damaged[next(iter(self._damaged))]
 
     async def _leave(self, listed: dict[str, int], own: Sequence[Own], done: Pass) -> Pass:
-        decided = plan(own, listed, await self._items(), self._now(), self._settings)
+        decided = plan(own, listed, await self._items(), self._now(), self.settings)
         kept = list(decided.own)
         if kept != own:
             await self._save_own(kept)
         for name in decided.deletions:
             kept = await self._remove(name, kept, listed)
             done = replace(done, removed=done.removed + 1)
-        for put in self._shuffled(decided.puts):
+        for put in self._shuffled(() if self._pause() else decided.puts):
             fresh = await self._put(put, kept)
             if fresh is None:
                 continue
@@ -196,6 +268,8 @@ class Courier:
             done = replace(done, left=done.left + 1)
             for name in put.replaces:
                 kept = await self._remove(name, kept, listed)
+        if done.left:
+            self._held_until = self._now() + self.drop.capabilities.gap
         return done
 
     def _shuffled(self, puts: Sequence[Put]) -> list[Put]:
@@ -219,7 +293,12 @@ class Courier:
         made = Own(name, put.contact, keys, len(data), self._now(), bool(put.blobs), "writing")
         await self._save_own([*own, made])
         try:
-            await self.drop.put(name, data)
+            await self.drop.put_for(put.contact, name, data)
+        except FileReturned as error:
+            kept = [*own, _came_back(made, self._now())]
+            await self._save_own(kept)
+            await self._report(name, kept, str(error))
+            return kept
         except DropError:
             with suppress(DropError):
                 await self.drop.delete(name)
@@ -239,7 +318,12 @@ class Courier:
         waiting = await self._parts.chat.waiting_contents()
         status = self._parts.engine.status()
         online = any(relay.state is RelayState.CONNECTED for relay in status)
-        return [_item(each, online) for each in waiting]
+        elsewhere = self._elsewhere()
+        return [
+            _item(each, (each.by_relay and online) or elsewhere)
+            for each in waiting
+            if self.drop.reaches(each.contact)
+        ]
 
     async def _remembered(self) -> list[Own]:
         if self._own is None:
@@ -254,7 +338,7 @@ class Courier:
         return str(own), [marks[at : at + _MARK] for at in range(0, len(marks), _MARK)]
 
     async def _save_own(self, own: Sequence[Own]) -> None:
-        text = dump_own(own, self._settings)
+        text = dump_own(own, self.settings)
         await self._parts.vault.transact(lambda tx: set_setting(tx, self._own_name, text))
         self._own = list(own)
 
@@ -269,7 +353,11 @@ def memory_of(identifier: str) -> tuple[str, str]:
     return f"drop-own {identifier}", f"drop-tried {identifier}"
 
 
-def _item(each: Waiting, online: bool) -> Item:
+def _came_back(each: Own, now: float) -> Own:
+    return replace(each, state="returned", at=now)
+
+
+def _item(each: Waiting, otherwise: bool) -> Item:
     name = b"%d %d " % (each.number, each.sequence) + each.session
     return Item(
         contact=each.contact,
@@ -277,6 +365,6 @@ def _item(each: Waiting, online: bool) -> Item:
         number=each.number,
         size=each.size,
         since=each.since_ms / 1000,
-        by_relay=each.by_relay and online,
+        by_relay=otherwise,
         blobs=each.blobs,
     )

@@ -6,29 +6,35 @@ Where a drop is and how to log in stands in the vault, for it may name people an
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from volok.app.courier import Courier, Pass, memory_of
+from volok.app.dialling import Dialler
 from volok.app.drop_records import (
     DropRecord,
     InvalidDrop,
     NoSuchDrop,
+    Surroundings,
     folder_record,
     load_records,
     make_drop,
     save_records,
     server_address,
 )
+from volok.app.drop_trial import try_drop
 from volok.app.errors import sentence
+from volok.app.mail_addresses import MailAddresses, setting_of
 from volok.app.services import Pulse
 from volok.app.wiring import Parts
 from volok.model.crypto import Crypto
-from volok.paths.drop import NAME_BYTES, Drop, DropConfused, DropError, drop_name
+from volok.paths.drop import Drop, DropError
 from volok.paths.live import LivePath
+from volok.paths.mail import MailSettings
+from volok.paths.mail_account import InvalidMailAddress
 from volok.store.blobs import BlobError
 from volok.store.store import StoreError
 from volok.store.vault import Transaction
@@ -40,7 +46,19 @@ _LONGEST_PAUSE = 30.0
 """Seconds between two attempts at a drop that fails, at most (unless its period is longer)."""
 _MOST_BUSY = 30.0
 """A place that takes a second to look into is looked into every so many seconds at most."""
-_TEST_BYTES = 4096
+
+
+def mail_drops() -> DropSettings:
+    """How mail accounts are used: every mail stays with its receiver until it is taken, so little
+    is sent twice, and nothing that comes in another way within a while."""
+    return DropSettings(
+        head_start=20.0,
+        renew_after=14 * 86_400.0,
+        linger=0.0,
+        files_for_one=1_000_000,
+        file_bytes=4 << 20,
+        fastest=2.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,10 @@ class DropView:
     """Files of ours that lie there."""
     bytes: int
     problem: str | None
-    """Why the latest look failed, in a sentence; None when it did not, or there was none yet."""
+    """Why the latest look failed, or what else there is to know, in a sentence; None when all is
+    well, or there was no look yet."""
+    contacts: dict[str, str]
+    """Of a mail account: the addresses that contacts (by their ids) are written to."""
 
 
 class Drops:
@@ -69,20 +90,32 @@ class Drops:
         now: Callable[[], float],
         path: LivePath,
         settings: DropSettings | None = None,
+        mail: MailSettings | None = None,
     ) -> None:
         """`now` gives Unix seconds. `path` carries the calls to servers; it is the caller's."""
         self._parts = parts
         self._crypto = crypto
         self._now = now
-        self._path = path
-        self._settings = settings or DropSettings()
+        self.dial = Dialler(parts.paths)
+        """Makes connections to servers that are called by something else than HTTP."""
+        self._around = Surroundings(path, self.dial, now, crypto.random, mail)
+        self._settings = settings
+        self._addresses: dict[str, MailAddresses] = {}
         self._couriers: dict[str, Courier] = {}
         self._problems: dict[str, str | None] = {}
         self._changed = Pulse()
 
     async def records(self) -> list[DropRecord]:
         """What is in the vault. Raises VaultLocked."""
-        return await self._parts.vault.read(load_records)
+        return await self._parts.vault.read(self._load)
+
+    def _load(self, tx: Transaction) -> list[DropRecord]:
+        records = load_records(tx)
+        for record in records:
+            if record.kind == "mail" and record.id not in self._addresses:
+                addresses = self._addresses[record.id] = MailAddresses(record.id)
+                addresses.load(tx)
+        return records
 
     async def list(self) -> list[DropView]:
         """All drops, in the order in which they were added."""
@@ -98,7 +131,8 @@ class Drops:
                     courier.drop.capabilities.owner_learns,
                     files,
                     size,
-                    self._problems.get(record.id),
+                    self._problems.get(record.id) or courier.notice(),
+                    dict(self._addressed(record.id).known),
                 )
             )
         return views
@@ -143,6 +177,24 @@ class Drops:
         record = DropRecord("", "s3", place, key, secret, bucket, region, prefix)
         return await self._add(record, check)
 
+    async def add(self, record: DropRecord, *, check: bool = True) -> str:
+        """Use a place that a record (without id) describes; returns the id of the drop.
+
+        Raises InvalidDrop, DropError.
+        """
+        return await self._add(record, check)
+
+    async def write_to(self, identifier: str, contact: str, address: str) -> None:
+        """Write to a contact (by id) at this mail address. Raises NoSuchDrop, InvalidDrop."""
+        records = await self.records()
+        if not any(each.id == identifier and each.kind == "mail" for each in records):
+            raise NoSuchDrop
+        addresses = self._addressed(identifier)
+        try:
+            await self._parts.vault.transact(lambda tx: addresses.give(tx, contact, address))
+        except InvalidMailAddress as error:
+            raise InvalidDrop(str(error)) from error
+
     async def remove(self, identifier: str) -> None:
         """Take away our files where that is possible, and forget the drop. Raises NoSuchDrop."""
         record = next((each for each in await self.records() if each.id == identifier), None)
@@ -159,10 +211,11 @@ class Drops:
             await courier.clear()
         self._couriers.pop(identifier, None)
         self._problems.pop(identifier, None)
+        self._addresses.pop(identifier, None)
         await courier.drop.close()
 
         def forget(tx: Transaction) -> None:
-            for name in memory_of(identifier):
+            for name in (*memory_of(identifier), setting_of(identifier)):
                 tx.execute("DELETE FROM setting WHERE name = ?", (name,))
 
         await self._parts.vault.transact(forget)
@@ -174,7 +227,15 @@ class Drops:
         """
         for record in await self.records():
             if record.id == identifier:
-                return await self._test(self._courier(record).drop)
+                return await try_drop(self._courier(record).drop, self._crypto.random)
+        raise NoSuchDrop
+
+    async def look(self, identifier: str) -> None:
+        """Look into a drop and change nothing there. Raises NoSuchDrop, DropError."""
+        for record in await self.records():
+            if record.id == identifier:
+                await self._courier(record).drop.list()
+                return
         raise NoSuchDrop
 
     async def round(self) -> tuple[Pass, dict[str, str]]:
@@ -189,6 +250,8 @@ class Drops:
                     if not done.unread and not done.events:
                         break
                 self._problems[record.id] = None
+                if notice := courier.notice():
+                    problems[record.place] = notice
             except (DropError, StoreError, BlobError) as error:
                 problems[record.place] = self._problems[record.id] = sentence(error)
         return total, problems
@@ -216,6 +279,7 @@ class Drops:
         for courier in self._couriers.values():
             await courier.drop.close()
         self._couriers.clear()
+        self.dial.close()
 
     async def _serve(self, identifier: str, courier: Courier) -> None:
         clock = asyncio.get_running_loop().time
@@ -236,7 +300,7 @@ class Drops:
             # Looking into a place with very many files takes long, and must not be all we do.
             least = 0.0 if done.moved else min(_LONGEST_PAUSE, _MOST_BUSY * (clock() - began))
             if not done.unread:
-                pause = next_look(period, clock() - latest, self._settings)
+                pause = next_look(period, clock() - latest, courier.settings)
                 await self._rest(courier, max(pause, least))
 
     async def _rest(self, courier: Courier, seconds: float) -> None:
@@ -262,25 +326,27 @@ class Drops:
         if check:
             drop = self._made(fresh)
             try:
-                await self._test(drop)
+                await try_drop(drop, self._crypto.random)
             finally:
                 await drop.close()
         await self._parts.vault.transact(lambda tx: save_records(tx, [*load_records(tx), fresh]))
         self._changed.beat()
         return identifier
 
-    async def _test(self, drop: Drop) -> float:
-        began = time.monotonic()
-        name, data = drop_name(self._crypto.random(NAME_BYTES)), self._crypto.random(_TEST_BYTES)
-        try:
-            await drop.put(name, data)
-            listed = {file.name: file.size for file in await drop.list()}
-            if listed.get(name) != len(data) or await drop.get(name, len(data) + 1) != data:
-                raise DropConfused("What was left there does not come back as it was.")
-        finally:
-            with suppress(DropError):
-                await drop.delete(name)
-        return time.monotonic() - began
+    def _addressed(self, identifier: str) -> MailAddresses:
+        return self._addresses.setdefault(identifier, MailAddresses(identifier))
+
+    def _elsewhere(self, record: DropRecord) -> Callable[[], bool]:
+        """Whether any place but a mail account works: it goes first."""
+
+        def works() -> bool:
+            return any(
+                name in self._problems and self._problems[name] is None
+                for name, courier in self._couriers.items()
+                if name != record.id and not courier.drop.capabilities.addressed
+            )
+
+        return works if record.kind == "mail" else lambda: False
 
     def _courier(self, record: DropRecord) -> Courier:
         if record.id not in self._couriers:
@@ -290,12 +356,20 @@ class Drops:
                 self._parts,
                 self._crypto,
                 self._now,
-                self._settings,
+                self._settings or (mail_drops() if record.kind == "mail" else DropSettings()),
+                self._elsewhere(record),
             )
         return self._couriers[record.id]
 
     def _made(self, record: DropRecord) -> Drop:
-        return make_drop(record, self._path, self._now)
+        if record.kind in ("webdav", "s3"):
+            self._parts.paths.guard.own_drop(urlsplit(record.place).hostname or "")
+        addresses = self._addressed(record.id)
+
+        async def learned(contact: str, address: str) -> None:
+            await self._parts.vault.transact(lambda tx: addresses.learn(tx, contact, address))
+
+        return make_drop(record, self._around, addresses.known, learned)
 
 
 def _sum(first: Pass, second: Pass) -> Pass:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from volok.app.hints import HintKeeper
 from volok.app.services import Pulse, Services
 from volok.app.settings import NodeSettings
 from volok.app.wiring import Parts
@@ -21,6 +22,7 @@ class Duties:
         self._now = now
         self._sweep_every = settings.sweep_every
         self._compact_every = settings.compact_every
+        self._hints = settings.hints
         self._services = Services(settings.restart_first, settings.restart_most)
 
     def start(self) -> None:
@@ -32,6 +34,7 @@ class Duties:
             "changes": self._changes,
             "relays": self._relays,
             "paths": self._parts.paths.run,
+            "hints": HintKeeper(self._parts, self._hints).run,
             "sweep": self._sweep,
             "compact": self._compact,
         }

@@ -10,6 +10,7 @@ from volok.chat.views import ChatError
 from volok.model.urls import InvalidUrl
 from volok.paths.live import PathError
 from volok.paths.proxy_address import InvalidProxy
+from volok.paths.tor_bridge import InvalidBridge
 from volok.relay.errors import RelayError
 from volok.store.blobs import BlobError
 from volok.store.store import StoreError
@@ -42,6 +43,7 @@ STATED: tuple[type[Exception], ...] = (
     BlobError,
     BundleError,
     ChatError,
+    InvalidBridge,
     InvalidInvite,
     InvalidProxy,
     InvalidUrl,

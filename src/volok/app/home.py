@@ -5,6 +5,7 @@ keyslot.json      the master key, wrapped by the passphrase; panic destroys this
 vault.db          private state, encrypted
 store.db          events, encrypted with a key derived from the master key
 blobs/            encrypted files, named by their hash
+carried/          sealed messages that are carried for others on local networks
 preferences.json  language and the like: what must be known while the vault is locked
 lock              held by the process that uses the folder
 run.json          port and control token of a running node, readable by its owner alone
@@ -23,6 +24,8 @@ from volok.store.secure_files import write_private
 from volok.store.vault import VaultTooNew
 
 LAYOUT_VERSION = 1
+RPC_PATH = "/api/rpc"
+"""Where a running node takes commands, at the port and with the token of `RunInfo`."""
 
 
 class HomeUnusable(AppError):
@@ -64,6 +67,11 @@ class Home:
     def blobs(self) -> Path:
         """The folder of blobs."""
         return self.root / "blobs"
+
+    @property
+    def carried(self) -> Path:
+        """The folder of what is carried for others on local networks."""
+        return self.root / "carried"
 
     @property
     def preferences(self) -> Path:

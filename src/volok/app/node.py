@@ -20,15 +20,19 @@ from pathlib import Path
 
 from volok.app.backup_file import read_backup, write_backup
 from volok.app.carrying import export_bundle, import_bundle
+from volok.app.doctor import Doctor
 from volok.app.drops import Drops
 from volok.app.duties import Duties
 from volok.app.errors import AlreadySetUp
+from volok.app.hints import round_by_hints
 from volok.app.home import Home
+from volok.app.lan import Lan
 from volok.app.paths import NodePaths
 from volok.app.preferences import load_preferences, save_preferences, with_value
 from volok.app.services import Pulse
 from volok.app.settings import NodeSettings
 from volok.app.status import RoundSummary, relay_statuses, sync_round
+from volok.app.ways import Ways
 from volok.app.web.interface import (
     ExportReport,
     ImportReport,
@@ -37,6 +41,7 @@ from volok.app.web.interface import (
     Preferences,
 )
 from volok.app.wiring import Parts, open_parts
+from volok.chat.hint_book import HintBook
 from volok.chat.messenger import Messenger
 from volok.model.crypto import Crypto
 from volok.model.urls import normalise_relay_url
@@ -69,6 +74,8 @@ class Node:
         self._parts: Parts | None = None
         self._duties: Duties | None = None
         self._drops: Drops | None = None
+        self._lan: Lan | None = None
+        self._ways: Ways | None = None
         self._while_open: dict[str, Callable[[Parts], Awaitable[None]]] = {}
         self._changing = asyncio.Lock()
         self._pulse = Pulse()
@@ -113,11 +120,30 @@ class Node:
         return self._open().chat
 
     @property
+    def hints(self) -> HintBook:
+        """What contacts tell each other of. Raises VaultLocked unless the state is `open`."""
+        return self._open().chat.hints
+
+    @property
     def drops(self) -> Drops:
         """The folders and servers that messages are left in. Raises VaultLocked."""
         if self._drops is None:
             raise VaultLocked
         return self._drops
+
+    @property
+    def lan(self) -> Lan:
+        """The local network. Raises VaultLocked unless the state is `open`."""
+        if self._lan is None:
+            raise VaultLocked
+        return self._lan
+
+    @property
+    def ways(self) -> Ways:
+        """All ways out, and the doctor. Raises VaultLocked unless the state is `open`."""
+        if self._ways is None:
+            raise VaultLocked
+        return self._ways
 
     @property
     def paths(self) -> NodePaths:
@@ -182,12 +208,14 @@ class Node:
         if self._parts is None:
             return NodeStatus(name="", state=self.state, has_passphrase=protected)
         chat = self._parts.chat
+        known = self._parts.engine.status()
         return NodeStatus(
             name=await chat.name(),
             state=self.state,
-            relays=relay_statuses(await chat.relays(), self._parts.engine.status()),
+            relays=relay_statuses(await chat.relays(), known),
             waiting=await chat.waiting(),
             has_passphrase=protected,
+            heard=relay_statuses(await chat.hints.used(), known),
         )
 
     async def status_changed(self) -> None:
@@ -249,7 +277,10 @@ class Node:
     async def sync_round(self, wait: float | None = None) -> RoundSummary:
         """Carry everything in both directions once, in at most `wait` seconds for each pass (by
         default `NodeSettings.sync_wait`), by relays and by drops. Raises VaultLocked."""
-        summary = await sync_round(self._open(), wait or self.settings.sync_wait)
+        most = wait or self.settings.sync_wait
+        summary = await sync_round(self._open(), most)
+        if wait is None and not self._background:
+            summary = await round_by_hints(self._open(), most, self.settings.hints, summary)
         carried, problems = await self.drops.round()
         return replace(
             summary,
@@ -288,17 +319,22 @@ class Node:
         parts = await open_parts(self.home, master, crypto, self._now, self.settings)
         self._parts = parts
         drops = self._drops = Drops(parts, crypto, self._now, parts.paths.calls)
+        lan = self._lan = Lan(parts, crypto, self._now, self.home.carried)
+        parts.invites.add(lan.fetch_invite)
+        doctor = Doctor(parts, drops, crypto)
+        self._ways = Ways(parts, drops, lan, doctor, self._pulse.beat)
         if self._background:
             self._duties = Duties(parts, self._pulse, self._now, self.settings)
             self._duties.start()
             self._duties.add("drops", lambda _: drops.run())
+            self._duties.add("lan", lambda _: lan.run())
             for name, work in self._while_open.items():
                 self._duties.add(name, work)
         self._pulse.beat()
 
     async def _close(self) -> None:
         duties, parts, drops = self._duties, self._parts, self._drops
-        self._duties = self._parts = self._drops = None
+        self._duties = self._parts = self._drops = self._lan = self._ways = None
         if duties is not None:
             await duties.stop()
         if drops is not None:

@@ -21,16 +21,23 @@ class TooManyPaths(AppError):
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredPath:
-    """A path that a person added: a proxy."""
+    """A path that a person added: a proxy, or Tor."""
 
     name: str
-    """What the person calls it; `proxy`, `proxy-2` and so on when they gave no name."""
+    """What the person calls it; `proxy`, `proxy-2` and so on, or `tor`, when they gave no name."""
     url: str
-    """Of the proxy, with its login."""
+    """Of the proxy, with its login; of Tor see `volok.app.path_records.tor_url`."""
     relays: tuple[str, ...] = ()
     """Relays (normalised URLs) that it is for; empty: all."""
     only: bool = False
     """Whether those relays are never reached in another way."""
+    bridges: tuple[str, ...] = ()
+    """Of Tor: the bridges by which it joins its network; empty: without."""
+
+    @property
+    def is_tor(self) -> bool:
+        """Whether this is Tor, and not a proxy."""
+        return self.url.startswith("tor:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """The paths of a node: which there are, what a person added, and what was learned of them.
 
 1. For a relay reached by TLS the candidates are the direct path in several shapes, cheapest first;
-   for any other the direct path alone. Proxies that a person added come beside them, or, where
-   they are to be the only way, instead of them.
-2. What a person added and what was learned lie in the vault, in its table of settings.
+   for any other the direct path alone. Pluggable transports that its address names, and proxies or
+   Tor that a person added, come beside them.
+2. Where what a person added is to be the only way, there is no other: connections that are open in
+   another way are closed. Beside a Tor that is, not even a proxy is left.
+3. Onion services are reached by Tor alone.
+4. What a person added and what was learned lie in the vault, in its table of settings.
 """
 
 from __future__ import annotations
@@ -11,10 +14,24 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
+from volok.app.path_making import (
+    SHAPES,
+    configured_candidate,
+    direct_candidates,
+    transport_candidates,
+)
+from volok.app.path_records import (
+    MOST_PATHS,
+    make_entry,
+    parse_configured,
+    parse_tor,
+    serves,
+)
 from volok.app.path_views import (
     ConfiguredPath,
     PathExists,
@@ -23,24 +40,26 @@ from volok.app.path_views import (
     PathView,
     TooManyPaths,
 )
-from volok.model.urls import InvalidUrl, normalise_relay_url
-from volok.paths.direct import DirectPath
-from volok.paths.ground import Candidate, relay_of
-from volok.paths.live import Capabilities, LivePath, PathError, Response, Socket
+from volok.paths.ground import Candidate
+from volok.paths.guard import Guard
+from volok.paths.live import NoPath, PathError
 from volok.paths.many import ManyPaths, ManySettings
 from volok.paths.names import Names
 from volok.paths.network import NetworkReader
-from volok.paths.proxy import ProxyPath
-from volok.paths.proxy_address import InvalidProxy, parse_proxy
-from volok.paths.shape import Dial, Shape, Sni
+from volok.paths.proxy_address import parse_proxy
+from volok.paths.tor import TorPath, TorSettings, is_onion
+from volok.paths.transport import TransportPath, find_client, not_installed, transport_names
 from volok.store.vault import Transaction, Vault
 
 CONFIGURED = "paths.configured"
 LEARNED = "paths.learned"
 NETWORK_KEY = "paths.network"
-MOST_PATHS = 20
 
-_SECURE = ("wss:", "https:")
+_MISSING = Candidate(
+    "onion",
+    NoPath("This relay is an onion service, which Tor alone leads to: volok path add tor"),
+    is_onion,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,72 +68,10 @@ class PathsSettings:
 
     save_every: float = 30.0
     """Between two looks whether something was learned that is worth being kept."""
-
-
-class ShapedPath(LivePath):
-    """The direct path in one shape, made when it is first used: reading the authorities of the
-    system takes a while. `shape` None: as the libraries have it."""
-
-    def __init__(
-        self, cost: float, shape: Shape | None, tls: ssl.SSLContext | None, dial: Dial
-    ) -> None:
-        self._capabilities = replace(DIRECT, cost=cost)
-        self._shape = shape
-        self._tls = tls
-        self._dial = dial
-        self._made: DirectPath | None = None
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    async def websocket(self, url: str) -> Socket:
-        return await self._path.websocket(url)
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | bytes | None = None,
-    ) -> AbstractAsyncContextManager[Response]:
-        return self._path.request(method, url, headers, body)
-
-    async def close(self) -> None:
-        if self._made is not None:
-            await self._made.close()
-
-    @property
-    def _path(self) -> DirectPath:
-        if self._made is None:
-            self._made = DirectPath(tls=self._tls, shape=self._shape, dial=self._dial)
-        return self._made
-
-
-DIRECT = Capabilities(
-    latency=0.1,
-    connections=100,
-    bytes_per_connection=None,
-    hides_address=False,
-    observer_learns="Your provider sees which relays you use, and they see your address.",
-)
-"""What the direct path can do, in every shape."""
-
-SHAPES: tuple[tuple[str, str, Shape], ...] = (
-    ("direct", "straight to the relay", Shape()),
-    ("direct-record", "straight, the greeting cut in two records", Shape(cut_record=100)),
-    (
-        "direct-segment",
-        "straight, the greeting cut in two records and two packets",
-        Shape(cut_record=100, cut_segment=50),
-    ),
-    (
-        "direct-nameless",
-        "straight, naming nobody, the greeting cut",
-        Shape(sni=Sni.NONE, cut_record=100),
-    ),
-)
-"""The direct path in its shapes, cheapest first: name, description, shape."""
+    tor: TorSettings = field(default_factory=TorSettings)
+    """How Tor is used."""
+    tor_wait: float = 60.0
+    """For Tor to join its network when it is tried by hand."""
 
 
 class NodePaths:
@@ -127,13 +84,15 @@ class NodePaths:
         calls: ManyPaths,
         direct: Sequence[Candidate],
         configured: Sequence[ConfiguredPath],
+        make: Callable[[ConfiguredPath], Candidate],
         now: Callable[[], float],
         settings: PathsSettings,
     ) -> None:
         self._vault = vault
         self._direct = tuple(direct)
         self._configured = tuple(configured)
-        self._proxies: dict[str, Candidate] = {}
+        self._make = make
+        self._made: dict[ConfiguredPath, Candidate] = {}
         self._now = now
         self._settings = settings
         self._saved = self._changes(many)
@@ -142,6 +101,12 @@ class NodePaths:
         self.calls = calls
         """The same paths for drops. Relays that do not answer hold up each other's handshakes, and
         must not hold up the very places that are there for when no relay answers."""
+        self.known_addresses: Callable[[str], Sequence[str]] = lambda _: ()
+        """The addresses at which a host proved itself since the node was opened."""
+        self.guard = Guard()
+        """Which hosts may lead into a local network."""
+        self.on_change: Callable[[], None] = _nothing
+        """Called after every change of what a person added."""
         self._arrange()
 
     @classmethod
@@ -150,19 +115,25 @@ class NodePaths:
         vault: Vault,
         now: Callable[[], float],
         random: Callable[[int], bytes],
+        folder: Path,
         settings: PathsSettings | None = None,
         many: ManySettings | None = None,
         tls: ssl.SSLContext | None = None,
         network: Callable[[], str] | None = None,
     ) -> NodePaths:
         """Take up what lies in the vault. `now` gives Unix seconds, `random` so many random bytes;
-        `tls` as with `DirectPath`; `network` names the network of the moment, by default what the
-        system says. Raises VaultError."""
+        programs that are started keep what they need below `folder`; `tls` as with `DirectPath`;
+        `network` names the network of the moment, by default what the system says. Raises
+        VaultError."""
         key = await vault.transact(lambda tx: _network_key(tx, random))
         network = network or NetworkReader(key, now)
+        settings = settings or PathsSettings()
 
         def chance() -> float:
             return int.from_bytes(random(4)) / 2**32
+
+        def make(entry: ConfiguredPath) -> Candidate:
+            return configured_candidate(entry, folder, random, settings.tor)
 
         paths = ManyPaths((), network, now, chance, many)
         calls = ManyPaths((), network, now, chance, many)
@@ -171,56 +142,58 @@ class NodePaths:
             paths.memory.load(learned.get("memory"), now())
             paths.allowances.load(learned.get("allowances"), now())
         configured = parse_configured(await vault.read(lambda tx: _value(tx, CONFIGURED)))
-        return cls(
-            vault,
-            paths,
-            calls,
-            _direct_candidates(tls, Names().dial),
-            configured,
-            now,
-            settings or PathsSettings(),
-        )
+        guard = Guard()
+        names = Names(guard=guard)
+        shapes = direct_candidates(tls, names.dial, guard)
+        direct = [*shapes, *transport_candidates(folder, guard)]
+        made = cls(vault, paths, calls, direct, configured, make, now, settings)
+        made.guard = guard
+        made.known_addresses = names.book.proved_before
+        return made
 
     def views(self) -> tuple[PathView, ...]:
-        """All paths, cheapest first."""
+        """All paths, cheapest first; transports that no program speaks are left out."""
         about = {name: text for name, text, _ in SHAPES}
-        views = [
-            PathView(
-                one.name,
-                about[one.name],
-                one.path.capabilities.observer_learns,
-                (),
-                False,
-                False,
-            )
-            for one in self._direct
-        ]
+        views: list[PathView] = []
+        for one in self._direct:
+            learns = one.path.capabilities.observer_learns
+            if not isinstance(one.path, TransportPath):
+                views.append(PathView(one.name, about[one.name], learns, (), False, False))
+            elif one.path.installed:
+                text = "through the transport, to relays whose address names it"
+                views.append(PathView(one.name, text, learns, (), False, False))
         for entry in self._configured:
-            learns = self._proxies[entry.name].path.capabilities.observer_learns
-            views.append(
-                PathView(
-                    entry.name,
-                    parse_proxy(entry.url).shown,
-                    learns,
-                    entry.relays,
-                    entry.only,
-                    True,
-                )
-            )
+            learns = self._made[entry].path.capabilities.observer_learns
+            text = _about_tor(entry) if entry.is_tor else parse_proxy(entry.url).shown
+            views.append(PathView(entry.name, text, learns, entry.relays, entry.only, True))
         return tuple(views)
 
+    def may_go_directly(self, url: str) -> bool:
+        """Whether a host (its URL) may be reached without what a person added: False where that is
+        to be the only way, and for onion services. Whoever makes connections beside the paths has
+        to ask this first."""
+        only = any(entry.only and serves(entry, url) for entry in self._configured)
+        return not only and not is_onion(url)
+
     async def add(
-        self, url: str, name: str = "", relays: Sequence[str] = (), only: bool = False
+        self,
+        url: str,
+        name: str = "",
+        relays: Sequence[str] = (),
+        only: bool = False,
+        bridges: Sequence[str] = (),
     ) -> ConfiguredPath:
-        """Add a proxy. Raises InvalidProxy, InvalidUrl (both ValueError), PathExists,
-        TooManyPaths, VaultError."""
-        address = parse_proxy(url).to_url()
-        named = tuple(normalise_relay_url(relay) for relay in relays)
-        if any(entry.url == address for entry in self._configured):
+        """Add a proxy, or Tor (`volok.app.path_records.tor_url`). Raises InvalidProxy,
+        InvalidBridge, InvalidUrl (all ValueErrors), PathExists, TooManyPaths, TorMissing and other
+        PathErrors, VaultError."""
+        entry = make_entry(name, url, relays, only, bridges)
+        if any(one.url == entry.url for one in self._configured):
             raise PathExists
         if len(self._configured) >= MOST_PATHS:
             raise TooManyPaths
-        entry = ConfiguredPath(self._free_name(name), address, named, only)
+        entry = replace(entry, name=self._free_name(name, "tor" if entry.is_tor else "proxy"))
+        if entry.is_tor and isinstance(path := self._make(entry).path, TorPath):
+            await path.check()
         await self._keep((*self._configured, entry))
         return entry
 
@@ -242,6 +215,12 @@ class NodePaths:
             for one in chosen:
                 if one.fits(relay):
                     trials.append(await self._try(one, relay))
+            if self.may_go_directly(relay):
+                trials += [
+                    PathTrial(one, relay, None, not_installed(one))
+                    for one in transport_names(relay)
+                    if name in (None, one) and find_client(one) is None
+                ]
         return trials
 
     async def run(self) -> None:
@@ -271,6 +250,8 @@ class NodePaths:
 
     async def _try(self, candidate: Candidate, relay: str) -> PathTrial:
         try:
+            if isinstance(candidate.path, TorPath):
+                await candidate.path.ready(self._settings.tor_wait)
             took = await self.many.try_one(candidate, relay)
         except PathError as error:
             return PathTrial(candidate.name, relay, None, str(error))
@@ -279,35 +260,45 @@ class NodePaths:
     async def _keep(self, configured: tuple[ConfiguredPath, ...]) -> None:
         value = [asdict(entry) for entry in configured]
         await self._vault.transact(lambda tx: _put(tx, CONFIGURED, value))
+        gone = [one for entry, one in self._made.items() if entry not in configured]
         self._configured = configured
         self._arrange()
+        self.on_change()
+        for one in gone:
+            # A Tor of our own ends now; another one may be started in its folder.
+            if isinstance(one.path, TorPath):
+                await one.path.close()
 
     def _arrange(self) -> None:
         """Make the candidates what the configuration says."""
-        kept = {entry.name: entry for entry in self._configured}
-        self._proxies = {
-            name: self._proxies.get(name) or _proxy_candidate(entry) for name, entry in kept.items()
-        }
-        exclusive = [entry for entry in self._configured if entry.only]
+        self._made = {one: self._made.get(one) or self._make(one) for one in self._configured}
+        by_tor = [one for one in self._configured if one.only and one.is_tor]
 
-        def is_free(url: str) -> bool:
-            return not any(serves(entry, url) for entry in exclusive)
+        def unless_only(one: Candidate) -> Candidate:
+            def fits(url: str) -> bool:
+                return self.may_go_directly(url) and one.fits(url)
 
-        def while_free(one: Candidate) -> Candidate:
-            return Candidate(one.name, one.path, lambda url: is_free(url) and one.fits(url))
+            return Candidate(one.name, one.path, fits)
 
-        direct = [while_free(one) for one in self._direct]
-        for one in (self.many, self.calls):
-            one.set_candidates([*direct, *self._proxies.values()])
+        def unless_tor(one: Candidate) -> Candidate:
+            def fits(url: str) -> bool:
+                return one.fits(url) and not any(serves(entry, url) for entry in by_tor)
 
-    def _free_name(self, wish: str) -> str:
-        taken = {entry.name for entry in self._configured} | {name for name, *_ in SHAPES}
+            return Candidate(one.name, one.path, fits)
+
+        added = [one if entry.is_tor else unless_tor(one) for entry, one in self._made.items()]
+        missing = [] if any(one.is_tor for one in self._configured) else [_MISSING]
+        for many in (self.many, self.calls):
+            many.set_candidates([*map(unless_only, self._direct), *added, *missing])
+
+    def _free_name(self, wish: str, otherwise: str) -> str:
+        taken = {one.name for one in self._configured} | {one.name for one in self._direct}
         name = "".join(c for c in wish if c.isalnum() or c in "-_ .").strip()[:40]
         if name and name in taken:
             raise PathExists
         number = 1
         while not name or name in taken:
-            name = "proxy" if number == 1 else f"proxy-{number}"
+            name = otherwise if number == 1 else f"{otherwise}-{number}"
             number += 1
         return name
 
@@ -316,51 +307,15 @@ class NodePaths:
         return many.memory.changes + many.allowances.changes
 
 
-def serves(entry: ConfiguredPath, url: str) -> bool:
-    """Whether a path is for the relay of this URL; every port of its host is."""
-    return not entry.relays or _host(url) in map(_host, entry.relays)
+def _nothing() -> None:
+    return None
 
 
-def parse_configured(value: object) -> tuple[ConfiguredPath, ...]:
-    """Read what lies in the vault; entries that make no sense are left out."""
-    found: list[ConfiguredPath] = []
-    for entry in value if isinstance(value, list) else ():
-        try:
-            name, relays = entry["name"], tuple(map(normalise_relay_url, entry["relays"]))
-            url = parse_proxy(entry["url"]).to_url()
-            if type(name) is str and name and all(one.name != name for one in found):
-                found.append(ConfiguredPath(name, url, relays, bool(entry["only"])))
-        except (KeyError, TypeError, AttributeError, InvalidProxy, InvalidUrl):
-            continue
-    return tuple(found[:MOST_PATHS])
-
-
-def _direct_candidates(tls: ssl.SSLContext | None, dial: Dial) -> list[Candidate]:
-    candidates = []
-    for place, (name, _, shape) in enumerate(SHAPES):
-        # The plainest one also serves relays without TLS, and is as the libraries have it.
-        path = ShapedPath(1.0 + place / 10, shape if place else None, tls, dial)
-        candidates.append(Candidate(name, path, _secure_only if place else _anything))
-    return candidates
-
-
-def _proxy_candidate(entry: ConfiguredPath) -> Candidate:
-    def fits(url: str) -> bool:
-        return not url.startswith("http:") and serves(entry, url)
-
-    return Candidate(entry.name, ProxyPath(parse_proxy(entry.url)), fits)
-
-
-def _host(url: str) -> str:
-    return relay_of(url).rpartition(":")[0]
-
-
-def _anything(_: str) -> bool:
-    return True
-
-
-def _secure_only(url: str) -> bool:
-    return url.startswith(_SECURE)
+def _about_tor(entry: ConfiguredPath) -> str:
+    if entry.bridges:
+        return f"Tor, which is started for it, by {len(entry.bridges)} bridges"
+    place = parse_tor(entry.url)
+    return f"Tor at port {place[1]}" if place else "Tor, the one that runs here or one of its own"
 
 
 def _network_key(tx: Transaction, random: Callable[[int], bytes]) -> bytes:

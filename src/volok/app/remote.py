@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
 import httpx
 
-from volok.app.control import RPC_PATH
 from volok.app.errors import AppError, NodeLost
-from volok.app.home import RunInfo
+from volok.app.home import RPC_PATH, RunInfo
 from volok.app.shapes import Json
 
 
@@ -93,11 +92,17 @@ class Remote:
         """See `CommandSet.drops`."""
         return cast(list[Json], await self._one("drops"))
 
-    async def drop_add(self, where: str, user: str, password: str, endpoint: str) -> Json:
+    async def drop_add(
+        self, where: str, user: str, password: str, endpoint: str, more: Json | None = None
+    ) -> Json:
         """See `CommandSet.drop_add`."""
         return await self._one(
-            "drop_add", where=where, user=user, password=password, endpoint=endpoint
+            "drop_add", where=where, user=user, password=password, endpoint=endpoint, more=more
         )
+
+    async def drop_host_key(self, where: str) -> Json:
+        """See `CommandSet.drop_host_key`."""
+        return await self._one("drop_host_key", where=where)
 
     async def drop_remove(self, drop: str) -> Json:
         """See `CommandSet.drop_remove`."""
@@ -107,9 +112,13 @@ class Remote:
         """See `CommandSet.drop_test`."""
         return await self._one("drop_test", drop=drop)
 
-    async def path_add(self, url: str, name: str, relays: list[str], only: bool) -> Json:
+    async def path_add(
+        self, url: str, name: str, relays: list[str], only: bool, bridges: Sequence[str] = ()
+    ) -> Json:
         """See `CommandSet.path_add`."""
-        return await self._one("path_add", url=url, name=name, relays=relays, only=only)
+        return await self._one(
+            "path_add", url=url, name=name, relays=relays, only=only, bridges=list(bridges)
+        )
 
     async def path_remove(self, name: str) -> Json:
         """See `CommandSet.path_remove`."""
@@ -118,6 +127,46 @@ class Remote:
     async def path_test(self, name: str | None, relay: str | None) -> list[Json]:
         """See `CommandSet.path_test`."""
         return cast(list[Json], await self._one("path_test", name=name, relay=relay))
+
+    async def lan(self) -> Json:
+        """See `CommandSet.lan`."""
+        return await self._one("lan")
+
+    async def lan_choose(self, on: bool, carry: bool) -> Json:
+        """See `CommandSet.lan_choose`."""
+        return await self._one("lan_choose", on=on, carry=carry)
+
+    async def lan_test(self) -> Json:
+        """See `CommandSet.lan_test`."""
+        return await self._one("lan_test")
+
+    async def hints(self) -> Json:
+        """See `CommandSet.hints`."""
+        return await self._one("hints")
+
+    async def hint_share(self, place: str, contacts: list[str]) -> Json:
+        """See `CommandSet.hint_share`."""
+        return await self._one("hint_share", place=place, contacts=contacts)
+
+    async def hint_unshare(self, place: str) -> Json:
+        """See `CommandSet.hint_unshare`."""
+        return await self._one("hint_unshare", place=place)
+
+    async def hint_keep(self, relay: str) -> Json:
+        """See `CommandSet.hint_keep`."""
+        return await self._one("hint_keep", relay=relay)
+
+    async def hint_remove(self, place: str) -> Json:
+        """See `CommandSet.hint_remove`."""
+        return await self._one("hint_remove", place=place)
+
+    async def hints_switch(self, on: bool) -> Json:
+        """See `CommandSet.hints_switch`."""
+        return await self._one("hints_switch", on=on)
+
+    def doctor(self, thorough: bool) -> AsyncIterator[Json]:
+        """See `CommandSet.doctor`."""
+        return self._stream("doctor", thorough=thorough)
 
     async def page(self) -> Json:
         """See `CommandSet.page`."""

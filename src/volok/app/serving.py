@@ -21,8 +21,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from volok.app.commands import Commands
-from volok.app.control import RPC_PATH, control_app
-from volok.app.home import RunInfo
+from volok.app.control import control_app
+from volok.app.home import RPC_PATH, RunInfo
 from volok.app.node import Node
 from volok.app.pocket import PocketRelay
 from volok.app.scratch import FolderScratch

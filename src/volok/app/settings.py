@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from volok.app.hints_choice import HintUseSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +35,7 @@ class NodeSettings:
     """Seconds before a background task that failed is started again; doubled each time."""
     restart_most: float = 60.0
     """The longest such wait in seconds."""
+    tor_ports: tuple[int, ...] = (9050, 9150)
+    """On loopback, where a Tor that runs is looked for: the system's, and that of Tor Browser."""
+    hints: HintUseSettings = field(default_factory=HintUseSettings)
+    """When relays that contacts told us of are used."""

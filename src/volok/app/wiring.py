@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from volok.app.fetch import InviteFetcher
 from volok.app.home import Home
-from volok.app.paths import NodePaths
+from volok.app.invite_sources import InviteSources
+from volok.app.paths import NodePaths, PathsSettings
 from volok.app.settings import NodeSettings
 from volok.chat.messenger import Messenger
 from volok.chat.schema import SCHEMA
 from volok.chat.settings import ChatSettings
 from volok.model.crypto import Crypto, hkdf
+from volok.model.urls import relay_host
+from volok.paths.tor import TorSettings
 from volok.store.file_blobs import FileBlobs
 from volok.store.keyslot import STORE_LABEL, VAULT_LABEL
 from volok.store.sqlite_store import SqliteStore
@@ -27,6 +30,9 @@ from volok.sync.settings import SyncSettings
 
 MIGRATIONS = tuple(Migration(number, sql) for number, sql in enumerate(SCHEMA, start=1))
 """The schema of the vault: its tables belong to chat and to the delivery log."""
+
+UPLOADS_LABEL = b"volok uploads v1"
+"""Separates the keys of upload tokens from the others under the master key."""
 
 _SESSIONS = 1000
 """Sessions that may wait for a connection at once; more than anybody has relays."""
@@ -45,12 +51,16 @@ class Parts:
     chat: Messenger
     engine: Engine
     paths: NodePaths
+    invites: InviteSources
+    """Where the bundle of an invite is looked for."""
     closing: AsyncExitStack
 
     async def set_scopes(self) -> list[RelayScope]:
         """Tell the engine which inboxes to read at which relays, and return that."""
+        own = await self.chat.relays()
+        self.paths.guard.own_relays(map(relay_host, own))
         # Our own relays are kept in sight even while there is no inbox yet to read from them.
-        inboxes: dict[str, list[InboxKey]] = {relay: [] for relay in await self.chat.relays()}
+        inboxes: dict[str, list[InboxKey]] = {relay: [] for relay in own}
         for scope in await self.chat.scopes():
             for relay in scope.relays:
                 inboxes.setdefault(relay, []).append(InboxKey(scope.public, scope.secret))
@@ -82,9 +92,10 @@ async def open_parts(
         stack.push_async_callback(store.close)
         blobs = await asyncio.to_thread(FileBlobs, home.blobs)
         deliveries = VaultDeliveries(vault, now)
-        paths = await NodePaths.open(vault, now, crypto.random)
+        ways = PathsSettings(tor=TorSettings(ports=settings.tor_ports))
+        paths = await NodePaths.open(vault, now, crypto.random, home.root, ways)
         stack.push_async_callback(paths.close)
-        fetch = InviteFetcher(paths.many, crypto, now, settings.accept_wait)
+        fetch = InviteSources(InviteFetcher(paths.many, crypto, now, settings.accept_wait))
 
         async def open_chat() -> Messenger:
             return await Messenger.open(
@@ -98,7 +109,20 @@ async def open_parts(
         chat = await open_chat()
         # Handshakes are counted where paths are chosen, since one attempt may race several.
         sync = SyncSettings(handshakes=_SESSIONS)
-        engine = Engine(store, blobs, deliveries, paths.many, crypto, now, sync)
-        parts = Parts(master, vault, store, blobs, deliveries, chat, engine, paths, stack.pop_all())
+        uploads = hkdf(master, UPLOADS_LABEL)
+        engine = Engine(store, blobs, deliveries, paths.many, crypto, now, sync, uploads)
+        paths.on_change = engine.replan
+        parts = Parts(
+            master,
+            vault,
+            store,
+            blobs,
+            deliveries,
+            chat,
+            engine,
+            paths,
+            fetch,
+            stack.pop_all(),
+        )
     await parts.set_scopes()
     return parts

@@ -163,7 +163,7 @@ async def delete_events(
 
     def record(hands: Hands) -> None:
         hands.tx.many("DELETE FROM spent WHERE number = ?", [(number,) for number in numbers])
-        queue(hands.tx, ItemKind.EVENT, [request.id], contacts.own_relays(hands.tx))
+        queue(hands.tx, ItemKind.EVENT, [request.id], contacts.reading_relays(hands.tx))
         hands.effects.queued = True
 
     await kit.change_quietly(record)

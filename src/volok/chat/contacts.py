@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from volok.chat.content import Introduction
+from volok.chat.content import MAX_RELAYS, Introduction
 from volok.chat.payload import Body
 from volok.chat.records import Keys, journal, put_out, setting, to_text
 from volok.chat.views import ChatError
@@ -29,8 +29,25 @@ def drop_inbox(tx: Transaction, inbox: str) -> None:
 
 
 def own_relays(tx: Transaction) -> tuple[str, ...]:
-    """The relays at which we read our inboxes."""
+    """The relays that the person chose for reading their inboxes."""
     return tuple(json.loads(str(setting(tx, "relays", "[]"))))
+
+
+def heard_relays(tx: Transaction, *, working: bool = False) -> tuple[str, ...]:
+    """Relays that contacts told us of and that we read at, too, because our own are gone; with
+    `working`, those that were reached."""
+    rows = tx.execute(
+        "SELECT url FROM hint_use WHERE works >= ? AND EXISTS (SELECT 1 FROM hint h JOIN contact c "
+        "ON c.id = h.contact WHERE h.place = url AND NOT h.removed AND c.state != 'blocked') "
+        "ORDER BY url",
+        (int(working),),
+    )
+    return tuple(str(url) for (url,) in rows)
+
+
+def reading_relays(tx: Transaction, *, working: bool = False) -> tuple[str, ...]:
+    """All relays at which we read, those that work before our own that do not."""
+    return tuple(dict.fromkeys((*heard_relays(tx, working=working), *own_relays(tx))))[:MAX_RELAYS]
 
 
 def own_name(tx: Transaction) -> str:
@@ -78,7 +95,7 @@ def new_sealing_key(tx: Transaction, keys: Keys, inbox: str, now: int) -> bytes:
 
 def set_relays(tx: Transaction, contact: str, relays: tuple[str, ...]) -> None:
     """Replace the relays of a contact; what waits is sealed anew for them."""
-    if set(contact_relays(tx, contact)) == set(relays):
+    if set(_told_relays(tx, contact)) == set(relays):
         return
     tx.execute("DELETE FROM contact_relay WHERE contact = ?", (contact,))
     tx.many("INSERT INTO contact_relay VALUES (?, ?)", [(contact, url) for url in relays])
@@ -86,7 +103,28 @@ def set_relays(tx: Transaction, contact: str, relays: tuple[str, ...]) -> None:
 
 
 def contact_relays(tx: Transaction, contact: str) -> list[str]:
-    """The relays of a contact."""
+    """The relays at which a contact gets what we write.
+
+    Where none of those that they told us can be reached and ours are gone as well, they may have
+    gone where we have gone.
+    """
+    relays = _told_relays(tx, contact)
+    used = heard_relays(tx, working=True)
+    if used and relays and is_stranded(tx, contact):
+        relays += [url for url in used if url not in relays]
+    return relays
+
+
+def is_stranded(tx: Transaction, contact: str) -> bool:
+    """Whether no relay that a contact told us can be reached from here, as far as we know."""
+    rows = tx.execute(
+        "SELECT 1 FROM contact_relay WHERE contact = ? AND url NOT IN (SELECT url FROM relay_gone)",
+        (contact,),
+    )
+    return not rows
+
+
+def _told_relays(tx: Transaction, contact: str) -> list[str]:
     rows = tx.execute("SELECT url FROM contact_relay WHERE contact = ? ORDER BY url", (contact,))
     return [str(url) for (url,) in rows]
 
@@ -126,7 +164,7 @@ def introduction(
         "name": own_name(tx),
         "inbox": inbox,
         "sealing": to_text(sealing),
-        "relays": list(own_relays(tx)),
+        "relays": list(reading_relays(tx, working=True)),
     }
     if account is not None:
         body["reset"] = to_text(account.new_fallback_key())
@@ -144,6 +182,12 @@ def save_account(tx: Transaction, keys: Keys, inbox: str, account: OlmAccount) -
     tx.execute(
         "UPDATE inbox SET account = ? WHERE public = ?", (account.pickle(keys.pickle_key), inbox)
     )
+
+
+def tell_everybody(tx: Transaction, keys: Keys, now_ms: int) -> None:
+    """Queue our present name, relays and sealing keys for every contact."""
+    for (contact,) in tx.execute("SELECT id FROM contact WHERE state = 'active'"):
+        tell_keys(tx, keys, contact, "keys", now_ms, reset=False)
 
 
 def tell_keys(

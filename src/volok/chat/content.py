@@ -17,6 +17,7 @@ with a newer one. Byte strings are base64 (URL-safe, unpadded), ids hexadecimal.
 | epoch | we were restored from a backup: start anew with these keys |
 | invite-warning | somebody else tried the invite that brought us together |
 | piece | bytes of a blob, where no relay takes blobs |
+| hints | relays and other places that may be of use; all that the sender wants known now |
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from volok.chat.payload import Body, InvalidPayload
 from volok.chat.records import from_text
 from volok.model.crypto import SEALING_PUBLIC_BYTES
 from volok.model.filenames import safe_name
+from volok.model.hints import Hint, parse_hints
 from volok.model.urls import InvalidUrl, normalise_relay_url
 
 MAX_TEXT = 64 * 1024
@@ -39,6 +41,12 @@ MAX_FILE = 128 * 1024 * 1024
 """Bytes on relays of the largest file that is taken in; a message may have twice as much."""
 MAX_TIMER = 366 * 86_400
 MAX_THUMBNAIL = 8 * 1024
+MAX_TOLD = 32
+"""Entries of a content of hints that are looked at."""
+MAX_RELAY_HINTS = 3
+"""Relays that are taken from one contact."""
+MAX_PLACE_HINTS = 3
+"""Other places that are taken from one contact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +147,14 @@ class Piece:
     data: bytes
 
 
-Content = Introduction | Text | About | Timer | Ack | Nack | InviteWarning | Piece
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """Places that the sender knows; they replace what it told before."""
+
+    places: tuple[Hint, ...]
+
+
+Content = Introduction | Text | About | Timer | Ack | Nack | InviteWarning | Piece | Hints
 
 SILENT = frozenset({"ack"})
 """Kinds that ask for no receipt of their own."""
@@ -320,6 +335,13 @@ def _piece(body: Body) -> Piece:
     )
 
 
+def _hints(body: Body) -> Hints:
+    told = _list(body, "places", MAX_TOLD)
+    # What makes no sense is left out: the rest may be the only way that somebody has.
+    places = (place for place in told if isinstance(place, str))
+    return Hints(parse_hints(places, MAX_RELAY_HINTS, MAX_PLACE_HINTS))
+
+
 _VALIDATORS: dict[str, Callable[[Body], Content]] = {
     "hello": _hello,
     "welcome": _complete,
@@ -334,6 +356,7 @@ _VALIDATORS: dict[str, Callable[[Body], Content]] = {
     "nack": _nack,
     "invite-warning": lambda body: InviteWarning(),
     "piece": _piece,
+    "hints": _hints,
 }
 
 

@@ -11,11 +11,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from volok.chat import contacts
+from volok.chat import contacts, hints
 from volok.chat.content import (
     About,
     Ack,
     Content,
+    Hints,
     Introduction,
     InviteWarning,
     Nack,
@@ -81,6 +82,10 @@ def apply(hands: Hands, came: Decrypted, content: Content) -> None:
     match content:
         case Introduction():
             contacts.learn(hands.tx, came.contact, content)
+            if content.type == "epoch":  # an old backup may know less than we told
+                hands.tx.execute(
+                    "UPDATE hint_peer SET version = 0 WHERE contact = ?", (came.contact,)
+                )
         case Text():
             _text(hands, came, content)
         case About():
@@ -95,6 +100,8 @@ def apply(hands: Hands, came: Decrypted, content: Content) -> None:
             notice(hands.tx, hands.keys.crypto, came.contact, "invite-used-twice", "", hands.now_ms)
         case Piece():
             _piece(hands, came.contact, content)
+        case Hints():
+            _hints(hands, came.contact, content, came.payload.sent_at)
 
 
 def _text(hands: Hands, came: Decrypted, text: Text) -> None:
@@ -125,7 +132,7 @@ def _text(hands: Hands, came: Decrypted, text: Text) -> None:
     if not number:
         return
     index_texts(tx, [(number[0][0], text.text)])
-    relays = contacts.own_relays(tx) if text.files else ()
+    relays = contacts.reading_relays(tx) if text.files else ()
     for place, file in enumerate(text.files):
         file_id = f"{identifier}{place:02x}"
         add_file(tx, file_id, identifier, contact, place, file, here=False)
@@ -304,3 +311,10 @@ def _piece(hands: Hands, contact: str, piece: Piece) -> None:
         whole += data
     if len(whole) == rows[0][0]:
         hands.effects.blobs.append((piece.name, whole))
+
+
+def _hints(hands: Hands, contact: str, told: Hints, sent_ms: int) -> None:
+    tx, now = hands.tx, hands.now_ms // 1000
+    hints.hear(tx, contact, told.places, sent_ms, now, hands.settings)
+    hands.effects.scopes = True
+    journal(tx, contact)

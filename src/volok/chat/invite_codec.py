@@ -25,6 +25,7 @@ from volok.model.crypto import (
     hkdf,
 )
 from volok.model.envelope import BUCKETS
+from volok.model.relay_link import without_transports
 
 MAX_LINK = 200
 """Characters of a link: what fits comfortably into a small QR code and a text message."""
@@ -175,9 +176,12 @@ def encode_link(secret: bytes, bundle: bytes, relays: tuple[str, ...]) -> str:
     link = _PREFIX + _encode(secret + bundle_hash(bundle))
     fitted = False
     for url in relays:
-        longer = link + ("," if fitted else "/") + _short(url)
-        if len(longer) <= MAX_LINK:
-            link, fitted = longer, True
+        # Transports take much room; who reaches the relay without them finds them in the bundle.
+        for text in (url, without_transports(url)):
+            longer = link + ("," if fitted else "/") + _short(text)
+            if len(longer) <= MAX_LINK:
+                link, fitted = longer, True
+                break
     if relays and not fitted:
         raise InvalidInvite("The address of your relay is too long for a link; use a file.")
     return link

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from volok.chat import contacts
+from volok.chat import contacts, nearby
 from volok.chat.content import Introduction, parse_content
 from volok.chat.invite_codec import (
     InvalidInvite,
@@ -153,6 +153,8 @@ def accept(tx: Transaction, keys: Keys, settings: ChatSettings, encoded: bytes, 
     contacts.save_account(tx, keys, own, account)
     put_out(tx, contact, keys.crypto.random(16), body, now * 1000)
     tx.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", ("accepted " + inbox, contact))
+    if not bundle.multiple:
+        nearby.remember_acceptance(tx, contact, bundle.sealing)
     journal(tx, contact)
     return contact
 

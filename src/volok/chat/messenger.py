@@ -12,6 +12,7 @@ from functools import partial
 
 from volok.chat import composing, contacts, invites, inviting, messages, people, safety, writing
 from volok.chat.files import FileGone, read_file, store_file
+from volok.chat.hint_book import HintBook
 from volok.chat.history import drop_files
 from volok.chat.hooks import Hands
 from volok.chat.kit import FetchInvite, Kit
@@ -110,6 +111,11 @@ class Messenger:
     async def set_default_timer(self, seconds: int) -> None:
         """Change it for conversations that begin from now on."""
         await self._kit.change(partial(people.set_default_timer, seconds=seconds))
+
+    @property
+    def hints(self) -> HintBook:
+        """Relays and other places that contacts tell each other of."""
+        return HintBook(self._kit)
 
     # Contacts
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from volok.chat import contacts
 from volok.chat.content import MAX_RELAYS, MAX_TIMER
+from volok.chat.hint_telling import forget_contact
 from volok.chat.history import remove_message
 from volok.chat.hooks import Hands, drop_sealed, restart
 from volok.chat.invite_codec import MAX_NAME, clip, parse_bundle
@@ -121,12 +122,7 @@ def set_name(hands: Hands, name: str) -> None:
     cleaned = _clean_name(name)
     set_setting(hands.tx, "name", cleaned)
     if before not in ("", cleaned):
-        _tell_everybody(hands)
-
-
-def _tell_everybody(hands: Hands) -> None:
-    for (contact,) in hands.tx.execute("SELECT id FROM contact WHERE state = 'active'"):
-        contacts.tell_keys(hands.tx, hands.keys, contact, "keys", hands.now_ms, reset=False)
+        contacts.tell_everybody(hands.tx, hands.keys, hands.now_ms)
 
 
 def set_own_relays(hands: Hands, urls: Sequence[str]) -> None:
@@ -138,7 +134,7 @@ def set_own_relays(hands: Hands, urls: Sequence[str]) -> None:
         return
     set_setting(hands.tx, "relays", json.dumps(relays))
     hands.effects.scopes = True
-    _tell_everybody(hands)
+    contacts.tell_everybody(hands.tx, hands.keys, hands.now_ms)
 
 
 def adopt_relays(hands: Hands, bundle: bytes) -> None:
@@ -208,9 +204,11 @@ def forget(hands: Hands, contact: str) -> None:
     (inbox,) = tx.execute("SELECT inbox FROM contact WHERE id = ?", (contact,))[0]
     tables = (
         "outbox", "early", "seen", "session", "content_known", "retired_epoch", "contact_relay",
+        "hint", "hint_peer",
     )  # fmt: skip
     for table in tables:
         tx.execute(f"DELETE FROM {table} WHERE contact = ?", (contact,))  # noqa: S608
+    forget_contact(tx, contact)
     contacts.drop_inbox(tx, inbox)
     tx.execute("DELETE FROM contact WHERE id = ?", (contact,))
     hands.effects.scopes = True
@@ -218,13 +216,20 @@ def forget(hands: Hands, contact: str) -> None:
 
 
 def scopes(tx: Transaction) -> list[InboxScope]:
-    """The inboxes to be read: of relationships, and of invites that may still be used."""
-    relays = contacts.own_relays(tx)
+    """The inboxes to be read: of relationships, and of invites that may still be used.
+
+    Only contacts learn that we read at heard relays, so no answer to an invite comes there.
+    """
+    own, all_relays = contacts.own_relays(tx), contacts.reading_relays(tx)
     rows = tx.execute(
-        "SELECT i.public, i.secret FROM inbox i LEFT JOIN contact c ON c.id = i.contact "
+        "SELECT i.public, i.secret, i.contact IS NULL FROM inbox i "
+        "LEFT JOIN contact c ON c.id = i.contact "
         "WHERE i.invite IS NOT NULL OR c.state != 'blocked' ORDER BY i.created_at, i.public"
     )
-    return [InboxScope(str(public), bytes(secret), relays) for public, secret in rows]
+    return [
+        InboxScope(str(public), bytes(secret), own if invite else all_relays)
+        for public, secret, invite in rows
+    ]
 
 
 def opening_keys(tx: Transaction) -> list[tuple[str, bytes]]:

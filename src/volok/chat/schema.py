@@ -293,5 +293,38 @@ _DELIVERIES = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-SCHEMA: tuple[tuple[str, ...], ...] = (_CORE + _CONVERSATION + _DELIVERIES,)
+_HINTS = (
+    # Places that the person lets contacts know; `contacts` is a list of ids, empty for all.
+    """CREATE TABLE share (
+        place TEXT PRIMARY KEY,
+        contacts TEXT NOT NULL,
+        told_at INTEGER,
+        ended INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID""",
+    # Places that contacts told us of.
+    """CREATE TABLE hint (
+        contact TEXT NOT NULL,
+        place TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        removed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (contact, place)
+    ) STRICT, WITHOUT ROWID""",
+    # When a contact told us last, and what it knows from us, since when.
+    """CREATE TABLE hint_peer (
+        contact TEXT PRIMARY KEY,
+        heard_ms INTEGER NOT NULL DEFAULT 0,
+        version INTEGER NOT NULL DEFAULT 0,
+        told TEXT NOT NULL DEFAULT '[]',
+        told_at INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID""",
+    # Heard relays that we read at because our own are gone; `works` once contacts know it.
+    """CREATE TABLE hint_use (
+        url TEXT PRIMARY KEY,
+        works INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID""",
+    # Relays that cannot be reached, known while heard ones are used.
+    "CREATE TABLE relay_gone (url TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+)
+
+SCHEMA: tuple[tuple[str, ...], ...] = (_CORE + _CONVERSATION + _DELIVERIES, _HINTS)
 """The statements of each version, the first being version 1."""

@@ -12,7 +12,7 @@ from volok.chat.hooks import Hands, drop_sealed
 from volok.chat.kit import Kit
 from volok.chat.ratchet import encrypt_waiting
 from volok.model.crypto import CryptoError
-from volok.model.envelope import BUCKETS, DAY, largest_bucket, seal_envelope, split
+from volok.model.envelope import DAY, USUAL_BUCKET, largest_bucket, seal_envelope, split
 from volok.model.event import Event
 from volok.store.deliveries import ItemKind
 from volok.store.vault import Transaction
@@ -35,9 +35,9 @@ class Ready:
 
 
 def bucket_for(tx: Transaction, contact: str, cap: int | None) -> int:
-    """The largest bucket that every relay of a contact takes."""
+    """The largest usual bucket that every relay of a contact takes."""
     buckets = [largest_bucket(facts(tx, url).max_content) for url in contact_relays(tx, contact)]
-    return min([*buckets, cap or BUCKETS[-1]])
+    return min([*buckets, cap or USUAL_BUCKET])
 
 
 def ready_rows(tx: Transaction, where: str, parameters: tuple[str | int, ...]) -> list[Ready]:

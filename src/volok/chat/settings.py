@@ -69,3 +69,21 @@ class ChatSettings:
 
     journal_lines: int = 10_000
     """Lines of the journal kept for pages that resume."""
+
+    hints_told: int = 3
+    """Relays that one contact is told of at a time."""
+
+    hints_places: int = 2
+    """Other places (folders on servers, mail addresses) that one contact is told of at a time."""
+
+    hints_pool: int = 6
+    """Relays that all contacts together are told of at a time, and at most in any 30 days."""
+
+    hints_repeat: float = 30 * 86_400
+    """How often a contact is told the same again, so that they keep it."""
+
+    hints_keep: float = 90 * 86_400
+    """How long a place that a contact told us of is kept."""
+
+    hints_kept: int = 300
+    """Places that all contacts together told us of, at most."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from volok.chat import chores, marks
+from volok.chat import chores, hint_telling, hint_using, marks
 from volok.chat.hooks import Hands
 from volok.chat.kit import Kit
 from volok.chat.receive import take_in
@@ -173,6 +173,8 @@ class Worker:
         chores.expire_messages(hands)
         chores.reseal(hands)
         chores.rotate_keys(hands)
+        hint_telling.tell(hands)
+        hint_using.prune(hands)
         looks = (chores.next_receipt, chores.next_expiry, chores.next_deletion)
         times = [time for time in (look(hands) for look in looks) if time is not None]
         after = hands.tx.execute("SELECT coalesce(max(cursor), 0) FROM journal")

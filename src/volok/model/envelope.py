@@ -33,6 +33,11 @@ KIND_ENVELOPE = 1059
 BUCKETS = (1024, 4096, 16384, 40960)
 """Sizes, in bytes, to which parts are padded before sealing."""
 
+USUAL_BUCKET = BUCKETS[1]
+"""The largest in which parts go to relays. Some networks cut connections after 15 KB, and an event
+has to fit into one together with what else it takes; the two larger ones are for bundles, and for
+what nodes before this rule have sealed."""
+
 MAX_PARTS = 1024
 DAY = 86_400
 _LEAST_BACK = DAY // 2

@@ -1,12 +1,15 @@
-"""What the address of a relay says after its `#`: the pin of its key and a cover name. Pure.
+"""What the address of a relay says after its `#`: the pin of its key, a cover name, transports.
 
-    wss://HOST[:PORT]/SECRET#PIN[&sni=NAME]
+    wss://HOST[:PORT]/SECRET#PIN[&sni=NAME][&pt=TRANSPORT;[ADDRESS]:PORT[;KEY=VALUE]…]…
 
 1. PIN is the first 16 bytes of the SHA-256 of the certificate's SubjectPublicKeyInfo (RFC 5280,
    section 4.1) in base64url without padding: 22 characters. The key shows whether this is the
    relay that is meant; no certificate authority is asked, and no date counts.
 2. NAME is a host name that the ClientHello may show in place of the relay's own.
-3. The fragment never leaves the machine: neither in requests nor in the event of NIP-42.
+3. TRANSPORT is a pluggable transport (`volok.model.transport`) in front of the same relay.
+4. The fragment never leaves the machine: neither in requests nor in the event of NIP-42.
+
+Pure.
 """
 
 from __future__ import annotations
@@ -17,13 +20,19 @@ import hmac
 import re
 from dataclasses import dataclass
 
+from volok.model.transport import InvalidTransport, Transport, parse_transport
+
 PIN_BYTES = 16
 """Length of a pin."""
 
 _PIN = "[A-Za-z0-9_-]{21}[AQgw]"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_FRAGMENT = re.compile(rf"(?P<pin>{_PIN})(?:&sni=(?P<sni>(?:{_LABEL}\.)*{_LABEL}))?")
+_FRAGMENT = re.compile(
+    rf"(?P<pin>{_PIN})(?:&sni=(?P<sni>(?:{_LABEL}\.)*{_LABEL}))?(?P<transports>(?:&pt=[^&]*)*)"
+)
 _MAX_NAME = 253
+MOST_TRANSPORTS = 4
+"""Transports that one address may name."""
 
 # Identifier octets of DER (X.690).
 _INTEGER, _SEQUENCE, _BIT_STRING, _VERSION = 0x02, 0x30, 0x03, 0xA0
@@ -47,11 +56,14 @@ class RelayPin:
     """`PIN_BYTES` bytes."""
     sni: str = ""
     """The cover name in lower case; empty for none."""
+    transports: tuple[Transport, ...] = ()
+    """Pluggable transports that lead to the same relay."""
 
     def to_text(self) -> str:
         """The fragment, without its `#`."""
         text = base64.urlsafe_b64encode(self.pin).rstrip(b"=").decode()
-        return f"{text}&sni={self.sni}" if self.sni else text
+        cover = f"&sni={self.sni}" if self.sni else ""
+        return text + cover + "".join(f"&pt={one.to_text()}" for one in self.transports)
 
     def accepts(self, certificate: bytes) -> bool:
         """Whether a certificate (DER) holds the pinned key."""
@@ -69,13 +81,25 @@ def parse_fragment(text: str) -> RelayPin:
     sni = (match["sni"] or "").lower()
     if len(sni) > _MAX_NAME or sni.rpartition(".")[2].isdigit():
         raise InvalidFragment("The cover name in this address is no host name.")
-    return RelayPin(base64.urlsafe_b64decode(match["pin"] + "=="), sni)
+    texts = match["transports"].split("&pt=")[1:]
+    if len(texts) > MOST_TRANSPORTS:
+        raise InvalidFragment("This address names more transports than anybody can use.")
+    try:
+        transports = tuple(map(parse_transport, texts))
+    except InvalidTransport as error:
+        raise InvalidFragment(InvalidFragment.__doc__ or "") from error
+    return RelayPin(base64.urlsafe_b64decode(match["pin"] + "=="), sni, transports)
 
 
 def split_fragment(url: str) -> tuple[str, RelayPin | None]:
     """A URL as it goes into requests, and what its fragment says. Raises InvalidFragment."""
     plain, mark, fragment = url.partition("#")
     return plain, parse_fragment(fragment) if mark else None
+
+
+def without_transports(url: str) -> str:
+    """The same address, shorter: nothing is said of transports."""
+    return url.partition("&pt=")[0]
 
 
 def key_pin(certificate: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from volok.paths.budget import Allowance, BudgetSettings, Meter, learned, on_trial
 from volok.paths.choice import Place
+from volok.paths.sizes import Sizes
 
 _MOST = 2000
 
@@ -17,8 +18,18 @@ class Allowances:
     def __init__(self, settings: BudgetSettings | None = None) -> None:
         self._settings = settings or BudgetSettings()
         self._known: dict[tuple[Place, str], Allowance] = {}
-        self.changes = 0
+        self._changes = 0
+        self.sizes = Sizes(self._settings)
+        """What HTTP requests may carry."""
+
+    @property
+    def changes(self) -> int:
         """Grows with everything that is worth being saved."""
+        return self._changes + self.sizes.changes
+
+    def known(self, place: Place, name: str) -> Allowance | None:
+        """What connections may carry, as far as is known; None: no limit is known."""
+        return self._known.get((place, name))
 
     def of(self, place: Place, name: str, now: float) -> tuple[Allowance | None, bool]:
         """What a new connection may carry (None: no limit is known), and whether that is more than
@@ -42,12 +53,12 @@ class Allowances:
             self._known.pop((place, name), None)
         else:
             self._put(place, name, found)
-        self.changes += 1
+        self._changes += 1
         return found is not None
 
     def passed(self, place: Place, name: str, larger: Allowance, now: float) -> None:
         """A trial passed: what it carried is the allowance now, or there is no limit."""
-        self.changes += 1
+        self._changes += 1
         if larger.bytes > self._settings.most_bytes:
             self._known.pop((place, name), None)
         else:
@@ -59,10 +70,11 @@ class Allowances:
         return [
             [place.network, place.relay, name, *astuple(one)]
             for (place, name), one in self._known.items()
-        ]
+        ] + self.sizes.dump()
 
     def load(self, rows: object, now: float) -> None:
         """Take up what `dump` gave; rows that make no sense are left out."""
+        self.sizes.load(rows, now)
         for row in rows if isinstance(rows, list) else ():
             if not (isinstance(row, list) and len(row) == 7):
                 continue

@@ -4,7 +4,8 @@ Some censors let a connection pass until about 16 to 20 KB or about 25 packets, 
 and then drop everything in silence (DESIGN, profile `curtain`). Where a connection froze, the next
 ones end themselves earlier, and sessions go on serially over new ones.
 
-1. Packets cannot be counted from here; they are estimated from frames, as records of 1,300 bytes.
+1. The system counts packets where it can; elsewhere they are estimated from frames, as records of
+   1,300 bytes.
 2. Bytes and packets are both limited, since it is not known which of them the censor counts.
 3. Nothing more is sent once the allowance is used up; what the other end still sends is read
    until it falls silent, so that no answer is lost: reading costs nothing any more.
@@ -42,10 +43,16 @@ class BudgetSettings:
     """Passes at least, where a freeze was met while much was being sent."""
     assumed_packets: float = 22.0
     """The same in packets."""
+    plain_packets: float = 18.0
+    """Where so many passed, a freeze after few bytes was not for the bytes."""
     most_bytes: int = 128 * 1024
     """What froze later than this was an outage, no rule of a network."""
+    gather: float = 0.003
+    """For which frames are held back that may share packets."""
     drain: float = 1.0
     """Silence after which the other end has answered what it will answer."""
+    drain_more: float = 0.25
+    """The same once an answer has come to what was sent last."""
     trial_first: float = 900.0
     """After which a larger allowance is tried."""
     trial_most: float = 6 * 3600.0
@@ -119,6 +126,9 @@ def learned(
         return replace(known, trial_at=now + wait, wait=wait)
     size = max(answered.bytes, min(total.bytes, settings.assumed_bytes))
     packets = max(answered.packets, min(total.packets, settings.assumed_packets))
+    if packets >= settings.plain_packets:
+        # Many small packets: it is they that were counted, and the bytes tell nothing.
+        size = max(size, settings.assumed_bytes)
     wait = settings.trial_first
     if known is not None:
         size, packets = min(size, known.bytes), min(packets, known.packets)
@@ -150,6 +160,9 @@ class BudgetSocket(Socket):
         # Whether a frame larger than one record went or came: without one, a new connection would
         # get no further than this one.
         self._carried = False
+        self._owed = False
+        self._fresh = True
+        self._held: asyncio.TimerHandle | None = None
         self._ending = asyncio.Event()
 
     @property
@@ -161,19 +174,30 @@ class BudgetSocket(Socket):
         if self.used_up:
             raise Resumable(RESUME)
         size = len(text.encode())
+        if self._fresh:
+            self._fresh = False
+            self._correct()
         if self._carried and self._meter.exceeds(self._allowance, more=size):
             self._ending.set()
             raise Resumable(RESUME)
         self._carried = self._carried or size > self._settings.record
         self._meter.count(size)
+        self._owed = True
+        # Packets are counted as well: what is sent in one go shares them.
+        if self._held is None:
+            self._socket.hold(True)
+            wait = self._settings.gather
+            self._held = asyncio.get_running_loop().call_later(wait, self._let_go)
         await self._socket.send(text)
 
     async def receive(self) -> str:
         text = await self._next()
+        self._owed = False
         size = len(text.encode())
         self._carried = self._carried or size > self._settings.record
         self._meter.count(size)
-        if self._meter.exceeds(self._allowance):
+        self._correct()
+        if self._carried and self._meter.exceeds(self._allowance):
             self._ending.set()
         return text
 
@@ -181,7 +205,28 @@ class BudgetSocket(Socket):
         self._meter.pinged()
         await self._socket.ping()
 
+    def stuck(self) -> bool | None:
+        return self._socket.stuck()
+
+    def traffic(self) -> tuple[int, int, int] | None:
+        return self._socket.traffic()
+
+    def _correct(self) -> None:
+        """Put what the system has counted in place of the estimate, while nothing is under way."""
+        seen = self._socket.traffic()
+        if seen is not None and seen[2] == 0:
+            self._meter.bytes, self._meter.packets = seen[:2]
+
+    def _let_go(self) -> None:
+        self._held = None
+        self._socket.hold(False)
+
     async def close(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._let_go()
+        if self.used_up:
+            await self._socket.abandon()
         self._ending.set()
         await self._socket.close()
 
@@ -202,7 +247,9 @@ class BudgetSocket(Socket):
                     self._meter.pinged()
                     if self._meter.exceeds(self._allowance):
                         self._ending.set()
-            await asyncio.wait({coming}, timeout=self._settings.drain)
+            settings = self._settings
+            wait = settings.drain if self._owed else min(settings.drain_more, settings.drain)
+            await asyncio.wait({coming}, timeout=wait)
             if coming.done():
                 return coming.result()
             raise Resumable(RESUME)

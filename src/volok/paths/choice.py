@@ -4,13 +4,10 @@
    least. A path that works is kept until it fails or a cheaper one is due for another try.
 2. A path that failed rests; each failure in a row doubles its rest, up to a limit. When nothing
    else is left, resting paths are tried as well, the one that is due first before the others.
-3. Few are tried at once. The next one starts when all before it failed or had their head start; a
-   silent one is let go when others wait.
-4. What is remembered is told apart by network and relay. Where nothing is known of a relay, what
+3. What is remembered is told apart by network and relay. Where nothing is known of a relay, what
    was seen with others on the same network counts.
 
-Inputs are named in the past tense, outputs in the imperative. The clock is Unix seconds for
-`Memory` and any steady clock for `Race`; chance is random in [0, 1).
+How they are then tried is `volok.paths.race`. Times are Unix seconds; chance is random in [0, 1).
 """
 
 from __future__ import annotations
@@ -37,6 +34,10 @@ class ChoiceSettings:
     """The longest such head start, for paths that are slow by nature."""
     patience: float = 4.0
     """After which a handshake is given up when another path waits to be tried."""
+    patience_least: float = 1.5
+    """The same where handshakes are known to be quick."""
+    patience_factor: float = 20.0
+    """As many times its usual duration a handshake may take, between these two limits."""
     retry_first: float = 30.0
     """For which a path rests after its first failure."""
     retry_most: float = 3600.0
@@ -106,10 +107,13 @@ UNKNOWN = Record()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One path to try, and the head start in seconds that it has before the next one."""
+    """One path to try. Times are in seconds."""
 
     name: str
     head_start: float
+    """What it has before the next one is tried beside it."""
+    patience: float
+    """After which its handshake is given up when another path waits."""
 
 
 class Memory:
@@ -176,6 +180,10 @@ class Memory:
         known = {option.name: self.record(place, option.name) for option in options}
         ranked = sorted(options, key=lambda option: option.rank)
         holder = next((o for o in ranked if known[o.name].works), None)
+        quick = {
+            option.capabilities.latency: known[option.name].opens_in
+            for option in sorted(options, key=lambda one: known[one.name].opens_in)
+        }
 
         def turn(option: Option) -> tuple[int, float]:
             record = known[option.name]
@@ -186,7 +194,12 @@ class Memory:
             return (1 if record.works else 2), 0.0
 
         return tuple(
-            Step(option.name, self._head_start(option, known[option.name]))
+            Step(
+                option.name,
+                self._head_start(option, known[option.name]),
+                # Of one that never opened here, those of its kind tell.
+                self._patience(known[option.name].opens_in or quick[option.capabilities.latency]),
+            )
             for option in sorted(ranked, key=turn)
         )
 
@@ -255,138 +268,9 @@ class Memory:
         natural = 2 * record.opens_in or 5 * option.capabilities.latency
         return min(max(natural, self._settings.head_start), self._settings.head_start_most)
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A connection is wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """The handshake over this path has begun; it may have waited for others before."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The connection over this path is open."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The handshake over this path failed."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class TimeCame:
-    """The time of `Race.wakes_at` has come."""
-
-
-Input = Wanted | Began | Opened | Failed | TimeCame
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Begin a handshake over this path."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """End the handshake over this path; `silent`: because it did not answer in time."""
-
-    name: str
-    silent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """This is the connection."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """No path is left."""
-
-
-Output = Start | Abandon | Take | GiveUp
-
-
-class Race:
-    """One attempt to connect, over the steps in their order. After `Take` or `GiveUp` it is over
-    and answers nothing any more."""
-
-    def __init__(self, steps: Sequence[Step], settings: ChoiceSettings) -> None:
-        self._waiting = list(steps)
-        self._settings = settings
-        self._running: dict[str, float | None] = {}
-        self._next_at: float | None = None
-        self._last: Step | None = None
-        self._over = False
-
-    @property
-    def running(self) -> frozenset[str]:
-        """Paths with a handshake under way."""
-        return frozenset(self._running)
-
-    @property
-    def wakes_at(self) -> float | None:
-        """When `TimeCame` is due; None: never."""
-        if self._over or not self._others_wait:
-            return None
-        if self._waiting and len(self._running) < self._settings.race:
-            return self._next_at
-        begun = [time for time in self._running.values() if time is not None]
-        return min(begun) + self._settings.patience if begun else None
-
-    @property
-    def _others_wait(self) -> bool:
-        """Whether a path is left to be started, or waits for its turn."""
-        return bool(self._waiting) or None in self._running.values()
-
-    def handle(self, given: Input, now: float) -> list[Output]:
-        """What is to be done."""
-        if self._over:
-            return []
-        match given:
-            case Began(name) if name in self._running:
-                self._running[name] = now
-                if self._last is not None and self._last.name == name:
-                    self._next_at = now + self._last.head_start
-            case Opened(name) if name in self._running:
-                del self._running[name]
-                others, self._over = list(self._running), True
-                self._running.clear()
-                return [Take(name), *(Abandon(one, False) for one in others)]
-            case Failed(name):
-                self._running.pop(name, None)
-        return self._go_on(now)
-
-    def _go_on(self, now: float) -> list[Output]:
-        outputs: list[Output] = []
-        crowded = not self._waiting or len(self._running) >= self._settings.race
-        if self._others_wait and crowded:
-            for name, began in list(self._running.items()):
-                if began is not None and now >= began + self._settings.patience:
-                    del self._running[name]
-                    outputs.append(Abandon(name, True))
-                    break
-        full = len(self._running) >= self._settings.race
-        due = self._next_at is not None and now >= self._next_at
-        if self._waiting and not full and (due or not self._running):
-            self._last = self._waiting.pop(0)
-            self._running[self._last.name] = None
-            self._next_at = None
-            outputs.append(Start(self._last.name))
-        if not self._running and not self._waiting:
-            self._over = True
-            outputs.append(GiveUp())
-        return outputs
+    def _patience(self, opens_in: float) -> float:
+        settings = self._settings
+        if not opens_in:
+            return settings.patience
+        usual = settings.patience_factor * opens_in
+        return min(max(usual, settings.patience_least), settings.patience)

@@ -1,25 +1,25 @@
-"""The I/O of one race between paths; what is done, and when, is `volok.paths.choice.Race`."""
+"""The I/O of one race between paths; what is done, and when, is `volok.paths.race.Race`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from volok.paths.choice import (
+from volok.paths.choice import Place
+from volok.paths.ground import NO_PATH, Candidate, Ground
+from volok.paths.live import PathError, Socket
+from volok.paths.race import (
     Abandon,
     Began,
     Failed,
     Input,
     Opened,
-    Place,
     Race,
     Start,
     Take,
     TimeCame,
     Wanted,
 )
-from volok.paths.ground import NO_PATH, Candidate, Ground
-from volok.paths.live import PathError, Socket
 
 
 class Contest:

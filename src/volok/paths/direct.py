@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -32,10 +33,20 @@ from websockets.exceptions import (
 from websockets.frames import CloseCode
 
 from volok.model.relay_link import InvalidFragment, RelayPin, split_fragment
-from volok.paths.live import Capabilities, FrameTooBig, LivePath, PathError, Response, Socket
+from volok.paths.guard import Guard, PrivateAddress
+from volok.paths.live import (
+    Capabilities,
+    FrameTooBig,
+    Frozen,
+    LivePath,
+    PathError,
+    Response,
+    Socket,
+)
 from volok.paths.names import Names
 from volok.paths.shape import Dial, Shape, ShapedTls
-from volok.paths.shape_http import HTTPCORE_ERRORS, shaped_pool
+from volok.paths.shape_http import HTTPCORE_ERRORS, Stuck, shaped_pool
+from volok.paths.tcp import hold, is_stuck, traffic
 
 # Both libraries can write URLs, headers and frames to their logs; ours must never hold them.
 _SILENT = logging.Logger("volok.paths.silent", logging.CRITICAL + 1)
@@ -68,7 +79,8 @@ class DirectPath(LivePath):
 
     `tls` verifies servers; by default against the certificate authorities of the system. `shape`
     is how secure connections look from outside; without one, only those to relays with a pinned
-    key are shaped, in the plainest way. `dial` opens the sockets of shaped connections.
+    key are shaped, in the plainest way. `dial` opens the sockets of shaped connections. Hosts that
+    `guard` covers are reached over it, too, so that it is the one who looks their names up.
     """
 
     def __init__(
@@ -77,12 +89,14 @@ class DirectPath(LivePath):
         tls: ssl.SSLContext | None = None,
         shape: Shape | None = None,
         dial: Dial | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._settings = settings or DirectSettings()
         self._tls = tls or ssl.create_default_context()
         self._always_shaped = shape is not None
         self._shaped = ShapedTls(shape or Shape(), tls)
-        self._dial = dial or Names().dial
+        self._guard = guard or Guard()
+        self._dial = dial or Names(guard=self._guard).dial
         self._pools: dict[RelayPin | None, httpcore.AsyncConnectionPool] = {}
         self._client = httpx.AsyncClient(
             verify=self._tls,
@@ -113,6 +127,8 @@ class DirectPath(LivePath):
             plain, pin = split_fragment(url)
             if self._is_shaped(plain, pin):
                 connection = await self._shaped_websocket(plain, pin)
+            elif self._is_guarded(plain):
+                connection = await self._upgraded(plain, sock=await self._dialled(plain, 80))
             else:
                 tls = self._tls if plain.startswith("wss:") else None
                 connection = await self._upgraded(plain, ssl=tls)
@@ -133,11 +149,24 @@ class DirectPath(LivePath):
             return _Refused(PathError(str(error)))
         if self._is_shaped(plain, pin):
             return self._shaped_request(method, plain, pin, headers, body)
+        if self._is_guarded(plain):
+            return _Refused(PathError("Files go to this relay by https:// alone."))
         return self._request(method, plain, headers, body)
 
     def _is_shaped(self, url: str, pin: RelayPin | None) -> bool:
         secure = url.startswith(("wss:", "https:"))
-        return secure and (self._always_shaped or pin is not None)
+        return secure and (self._always_shaped or pin is not None or self._is_guarded(url))
+
+    def _is_guarded(self, url: str) -> bool:
+        try:
+            return self._guard.covers(urlsplit(url).hostname or "")
+        except ValueError:  # no URL at all: whoever opens it says so
+            return False
+
+    async def _dialled(self, url: str, port: int) -> socket.socket:
+        parts = urlsplit(url)
+        async with asyncio.timeout(self._settings.open_timeout):
+            return await self._dial(parts.hostname or "", parts.port or port)
 
     async def _upgraded(self, url: str, **options: Any) -> ClientConnection:
         return await _Connect(
@@ -155,11 +184,8 @@ class DirectPath(LivePath):
         )
 
     async def _shaped_websocket(self, url: str, pin: RelayPin | None) -> ClientConnection:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        async with asyncio.timeout(self._settings.open_timeout):
-            connection = await self._dial(host, parts.port or 443)
-        tls = self._shaped.handshake(connection, host, pin)
+        connection = await self._dialled(url, 443)
+        tls = self._shaped.handshake(connection, urlsplit(url).hostname or "", pin)
         return await self._upgraded(url, sock=connection, ssl=tls, server_hostname="")
 
     @asynccontextmanager
@@ -210,7 +236,7 @@ class DirectPath(LivePath):
                     )
                 )
             except HTTPCORE_ERRORS as error:
-                raise PathError(_sentence(error)) from error
+                raise _failed(error) from error
             names = {name.decode("latin-1").lower(): value for name, value in answer.headers}
             texts = {name: value.decode("latin-1") for name, value in names.items()}
             yield Response(answer.status, texts, _shaped_pieces(answer))
@@ -262,9 +288,22 @@ class _DirectSocket(Socket):
         except ConnectionClosed as error:
             raise _lost(error) from error
 
+    async def abandon(self) -> None:
+        self._connection.transport.abort()
+
+    def stuck(self) -> bool | None:
+        return is_stuck(self._connection.transport.get_extra_info("socket"))
+
+    def traffic(self) -> tuple[int, int, int] | None:
+        return traffic(self._connection.transport.get_extra_info("socket"))
+
+    def hold(self, on: bool) -> None:
+        hold(self._connection.transport.get_extra_info("socket"), on)
+
     async def close(self) -> None:
         try:
-            await self._connection.close()
+            if not self.stuck():
+                await self._connection.close()
         finally:
             # Also when cancelled meanwhile: a relay that does not let go must not hold the socket.
             self._connection.transport.abort()
@@ -283,7 +322,12 @@ async def _shaped_pieces(answer: httpcore.Response) -> AsyncIterator[bytes]:
         async for piece in answer.aiter_stream():
             yield piece
     except HTTPCORE_ERRORS as error:
-        raise PathError(_sentence(error)) from error
+        raise _failed(error) from error
+
+
+def _failed(error: Exception) -> PathError:
+    kind = Frozen if isinstance(error, Stuck) else PathError
+    return kind(_sentence(error))
 
 
 def _lost(error: ConnectionClosed) -> PathError:
@@ -298,8 +342,9 @@ def _sentence(error: Exception) -> str:
         causes.append(cause)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return "The relay cannot show that it is the one you mean: its certificate is not valid."
-    if isinstance(error, InvalidFragment):
-        return str(error)
+    stated = (cause for cause in causes if isinstance(cause, InvalidFragment | PrivateAddress))
+    if (cause := next(stated, None)) is not None:
+        return str(cause)
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "Nothing answers at this relay's address."
     if isinstance(error, TimeoutError | httpx.TimeoutException | httpcore.TimeoutException):

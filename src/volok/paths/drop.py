@@ -2,12 +2,15 @@
 
 Whoever looks into a drop sees files of random names and one suffix. They are written whole or not
 at all, and only their writer deletes them. Everything else that lies there is left alone.
+
+A mail account is a drop, too, but an addressed one: there a file is what a mail carries, and
+whoever it was for deletes it (docs/adr/0019-mail.md).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +50,10 @@ class FileMissing(DropError):
     """This file is not in the drop any more."""
 
 
+class FileReturned(DropError):
+    """What was sent to this person was not taken. It is sent again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class DropCapabilities:
     """What a drop can do and what it shows. The scheduler chooses by these."""
@@ -55,6 +62,11 @@ class DropCapabilities:
     """Seconds between two looks into it."""
     owner_learns: str
     """One plain sentence for the person: what the owner of the place can see."""
+    addressed: bool = False
+    """Whether what is left goes to one person and is out of our sight from then on, as with mail.
+    Then what lies here is what came in, and whoever took it deletes it."""
+    gap: float = 0.0
+    """Seconds between two times that something is left here, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +93,38 @@ class Drop(Protocol):
         """The first `most` bytes of a file, or all if it is shorter. Raises FileMissing."""
 
     async def put(self, name: str, data: bytes) -> None:
-        """Leave a file; it appears under its name only when whole."""
+        """Leave a file; it appears under its name only when whole. An addressed drop sends it to
+        ourselves, where it appears under another name."""
 
     async def delete(self, name: str) -> None:
         """Remove a file and whatever a broken `put` left of it; missing is fine."""
 
     async def close(self) -> None:
         """Release what is held open; never raises."""
+
+    # What follows is for addressed drops; other places know nothing of persons. A contact is named
+    # by an id that means nothing here.
+
+    def reaches(self, contact: str) -> bool:
+        """Whether something can be left here for this contact."""
+        return True
+
+    async def put_for(self, contact: str, name: str, data: bytes) -> None:
+        """`put`, for this contact. Raises FileReturned when it is refused for this contact."""
+        await self.put(name, data)
+
+    async def came_from(self, name: str, contact: str) -> None:
+        """A file that was listed held something new from this contact."""
+        return None
+
+    async def returned(self, sent: Collection[str]) -> Mapping[str, str]:
+        """Which of these files, sent by `put_for`, came back by the latest listing, and why in a
+        sentence. `delete` removes what came back."""
+        return {}
+
+    def notice(self) -> str | None:
+        """What the person should know of this place though it works, in a sentence."""
+        return None
 
 
 def drop_name(random: bytes) -> str:

@@ -68,6 +68,7 @@ class Ground:
     async def open(self, candidate: Candidate, url: str, began: Callable[[], None]) -> Socket:
         """A websocket over this candidate. `began` is called when its turn has come. Raises
         PathError."""
+        await candidate.path.prepare(url)
         async with self._handshakes:
             began()
             return await candidate.path.websocket(url)

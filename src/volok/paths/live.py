@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,10 @@ class FrameTooBig(PathError):
 
 class Resumable(PathError):
     """The connection was ended on purpose, before this network would cut it; go on at once."""
+
+
+class Frozen(PathError):
+    """An open connection carries nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,24 @@ class Socket(Protocol):
         """Return once the other end has answered a ping. Raises PathError when the connection is
         gone; whoever waits sets the time limit."""
 
+    async def abandon(self) -> None:
+        """Close it without a farewell, which may take packets and time; never raises."""
+        await self.close()
+
+    def stuck(self) -> bool | None:
+        """Whether the system sees that nothing we send arrives any more; None: it cannot tell."""
+        return None
+
+    def traffic(self) -> tuple[int, int, int] | None:
+        """What the connection has carried, both ways together, with all that lies below the frames:
+        bytes that arrived, packets, and how many of these have not been acknowledged. None: the
+        system cannot tell."""
+        return None
+
+    def hold(self, on: bool) -> None:
+        """Where the system can: keep small frames back until they fill a packet, or let them go."""
+        return None
+
     async def close(self) -> None:
         """Close it; never raises."""
 
@@ -74,6 +96,17 @@ class LivePath(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    def separates(self, url: str) -> bool:
+        """Whether what is done with this relay is to be kept apart: the relay does not see where
+        the person is, and would learn that inboxes or events belong together only by their sharing
+        a connection."""
+        return self.capabilities.hides_address
+
+    async def prepare(self, url: str) -> None:
+        """Make ready what it takes before a handshake with this relay can begin; for most paths
+        nothing. Raises PathError."""
+        return None
+
     async def websocket(self, url: str) -> Socket:
         """Open a websocket to a ws:// or wss:// URL. Raises PathError."""
 
@@ -88,5 +121,39 @@ class LivePath(Protocol):
         a body that nobody read to its end holds no connection. Entering it and reading the body
         raise PathError."""
 
+    def room(self, url: str) -> int | None:
+        """Bytes of a body, of the next request or of its answer, that this network lets through in
+        one go; None: no limit is known. Where there is one, a request that was cut raises
+        `Resumable`, and may be made again at once in smaller parts."""
+        return None
+
     async def close(self) -> None:
         """Release connections."""
+
+
+class NoPath(LivePath):
+    """`LivePath` that leads nowhere and says why."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(0.0, 0, None, True, self._why, cost=1000.0)
+
+    async def websocket(self, url: str) -> Socket:
+        raise PathError(self._why)
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | bytes | None = None,
+    ) -> AsyncGenerator[Response, None]:
+        raise PathError(self._why)
+        yield
+
+    async def close(self) -> None:
+        """Nothing was opened."""

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from volok.paths.allowances import Allowances
 from volok.paths.asking import Asking, AskingSettings
 from volok.paths.budget import BudgetSettings, BudgetSocket, Meter
-from volok.paths.choice import ChoiceSettings, Memory, Place, Race
+from volok.paths.choice import ChoiceSettings, Memory, Place
 from volok.paths.contest import Contest
 from volok.paths.ground import NO_PATH, Candidate, Ground
 from volok.paths.live import Capabilities, LivePath, PathError, Response, Socket
+from volok.paths.race import Race
 from volok.paths.watch import FROZEN, Reports, WatchedSocket, WatchSettings
 
 
@@ -36,6 +37,8 @@ class ManySettings:
     """How long HTTP requests may do nothing."""
     trial_wait: float = 8.0
     """For a handshake and a ping by which a path is tried."""
+    trial_latencies: float = 20.0
+    """For them at least so many times the path's usual round trip."""
     return_after: float = 60.0
     """Between looks whether a cheaper path is back, at least."""
 
@@ -69,6 +72,7 @@ class ManyPaths(LivePath):
         )
         self._asking = Asking(self._ground, self._settings.asking)
         self._in_use: dict[str, Counter[str]] = {}
+        self._open: dict[WatchedSocket, tuple[str, str]] = {}
         self._retired: list[Candidate] = []
 
     @property
@@ -77,11 +81,14 @@ class ManyPaths(LivePath):
         return self._candidates
 
     def set_candidates(self, candidates: Sequence[Candidate]) -> None:
-        """These are the paths from now on. Connections that are open stay until they end; the
-        paths that are gone are closed together with this one."""
+        """These are the paths from now on. Connections over paths that no longer serve their relay
+        end; the paths that are gone are closed together with this one."""
         kept = {id(one.path) for one in candidates}
         self._retired += [one for one in self._candidates if id(one.path) not in kept]
         self._candidates = tuple(candidates)
+        for socket, (name, url) in list(self._open.items()):
+            if not any(one.name == name and one.fits(url) for one in self._candidates):
+                self._ground.spawn(socket.leave())
 
     @property
     def in_use(self) -> dict[str, tuple[str, ...]]:
@@ -106,6 +113,10 @@ class ManyPaths(LivePath):
             first.exposure,
         )
 
+    def separates(self, url: str) -> bool:
+        fitting = [one for one in self._candidates if one.fits(url)]
+        return bool(fitting) and all(one.path.separates(url) for one in fitting)
+
     async def websocket(self, url: str) -> Socket:
         fitting = self.fitting(url)
         place = self._ground.place(url)
@@ -123,6 +134,15 @@ class ManyPaths(LivePath):
     ) -> AbstractAsyncContextManager[Response]:
         candidates = [one for one in self._candidates if one.fits(url)]
         return self._asking.request(candidates, method, url, headers, body)
+
+    def room(self, url: str) -> int | None:
+        fitting = [one for one in self._candidates if one.fits(url)]
+        place, now = self._ground.place(url), self._ground.now()
+        steps = self.memory.steps(place, [one.option for one in fitting], now)
+        if not steps:
+            return None
+        name = steps[0].name
+        return self.allowances.sizes.room(place, name, self.allowances.known(place, name), now)
 
     async def close(self) -> None:
         await self._ground.close()
@@ -145,7 +165,8 @@ class ManyPaths(LivePath):
         clock = asyncio.get_running_loop().time
         began = [clock()]
         try:
-            async with asyncio.timeout(self._settings.trial_wait):
+            least = self._settings.trial_latencies * candidate.path.capabilities.latency
+            async with asyncio.timeout(max(self._settings.trial_wait, least)):
                 socket = await self._ground.open(candidate, url, lambda: began.append(clock()))
                 took = clock() - began[-1]
                 try:
@@ -175,6 +196,7 @@ class ManyPaths(LivePath):
                 if task is not asyncio.current_task():
                     task.cancel()
             uses[name] -= 1
+            self._open.pop(watched, None)
             if trial and allowance is not None and budgeted is not None and budgeted.used_up:
                 self.allowances.passed(place, name, allowance, now())
 
@@ -201,6 +223,7 @@ class ManyPaths(LivePath):
             ),
             counted=budgeted is not None,
         )
+        self._open[watched] = name, url
         cheaper = [one for one in self.fitting(url) if one.option.rank < candidate.option.rank]
         if cheaper:
             looking.append(self._ground.spawn(self._look_for(place, url, cheaper, watched)))
@@ -215,7 +238,9 @@ class ManyPaths(LivePath):
             rest = min(due) - self._ground.now()
             await asyncio.sleep(max(self._settings.return_after, rest))
             for candidate in cheaper:
-                if self.memory.record(place, candidate.name).rests(self._ground.now()):
+                serves = any(o.name == candidate.name and o.fits(url) for o in self._candidates)
+                rests = self.memory.record(place, candidate.name).rests(self._ground.now())
+                if rests or not serves:
                     continue
                 with suppress(PathError):
                     await self.try_one(candidate, url)

@@ -10,29 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
-from urllib.parse import urlsplit
 
 from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError, ProxyType
 from python_socks.async_.asyncio import Proxy
-from websockets.asyncio.client import ClientConnection
 
-from volok.paths.direct import DirectPath, DirectSettings
-from volok.paths.live import Capabilities, PathError, Response, Socket
+from volok.paths.direct import DirectSettings
+from volok.paths.live import Capabilities
 from volok.paths.proxy_address import ProxyAddress
 from volok.paths.shape import Shape
+from volok.paths.tunnel import TunnelPath, TunnelRefused
 
 _TYPES = {"socks5": ProxyType.SOCKS5, "http": ProxyType.HTTP}
 
 
-class ProxyRefused(OSError):
+class ProxyRefused(TunnelRefused):
     """The proxy does not take us there."""
 
 
-class ProxyPath(DirectPath):
-    """`LivePath` through one proxy. `tls` and `shape` as with `DirectPath`."""
+OBSERVER_LEARNS = (
+    "The proxy's owner sees your address, which relays you use, and when; the relays see the "
+    "proxy's address."
+)
+"""What the person is told before a proxy is first used."""
+
+
+class ProxyPath(TunnelPath):
+    """`LivePath` through one proxy. `shape` and other options as with `DirectPath`."""
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class ProxyPath(DirectPath):
     ) -> None:
         self._proxy = proxy
         self._patience = (settings or DirectSettings()).open_timeout
-        super().__init__(settings, shape=shape or Shape(), dial=self._connect, **options)
+        super().__init__(self._connect, settings, shape, **options)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -52,40 +56,14 @@ class ProxyPath(DirectPath):
             connections=100,
             bytes_per_connection=None,
             hides_address=True,
-            observer_learns=(
-                "The proxy's owner sees your address, which relays you use, and when; the relays "
-                "see the proxy's address."
-            ),
+            observer_learns=OBSERVER_LEARNS,
             cost=2.0,
             exposure=1,
         )
 
-    async def websocket(self, url: str) -> Socket:
-        try:
-            return await super().websocket(url)
-        except PathError as error:
-            if isinstance(error.__cause__, ProxyRefused):
-                raise PathError(str(error.__cause__)) from error
-            raise
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | bytes | None = None,
-    ) -> AbstractAsyncContextManager[Response]:
-        if not url.startswith("https:"):
-            return _NotCarried()
-        return super().request(method, url, headers, body)
-
-    async def _upgraded(self, url: str, **options: Any) -> ClientConnection:
-        if "sock" not in options:
-            parts = urlsplit(url)
-            if parts.scheme != "ws":
-                raise ProxyRefused("Only websockets go through a proxy.")
-            options["sock"] = await self._connect(parts.hostname or "", parts.port or 80)
-        return await super()._upgraded(url, **options)
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """A connection to any host, made by the proxy. Raises OSError."""
+        return await self._connect(host, port)
 
     async def _connect(self, host: str, port: int) -> socket.socket:
         """A connection to the relay, made by the proxy. Raises OSError."""
@@ -101,18 +79,10 @@ class ProxyPath(DirectPath):
             made = await proxy.connect(host, port, timeout=self._patience)
         except (ProxyError, ProxyConnectionError, asyncio.IncompleteReadError) as error:
             # Its text holds addresses.
-            raise ProxyRefused("The proxy does not take us there.") from error
+            raise ProxyRefused(ProxyRefused.__doc__) from error
         except ProxyTimeoutError as error:
             raise TimeoutError from error
         if not isinstance(made, socket.socket):
-            raise ProxyRefused("The proxy does not take us there.")
+            raise ProxyRefused(ProxyRefused.__doc__)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
-
-
-class _NotCarried(AbstractAsyncContextManager[Response]):
-    async def __aenter__(self) -> Response:
-        raise PathError("Files go through a proxy only to relays that begin with wss://.")
-
-    async def __aexit__(self, *_: object) -> None:
-        return None

@@ -5,7 +5,8 @@
 2. Every record we write is small: some borders count packets, and a full record that is cut off
    is lost whole.
 3. A relay with a pinned key is known by that alone; any other by its certificate, which has to
-   hold its name whatever name the hello shows. Both are checked before the first byte of HTTP.
+   hold its name whatever name the hello shows. Both are checked before the first byte of HTTP; an
+   address that was found by name is proved by that (`volok.paths.names`).
 
 The hooks are those of the `ssl` module (`SSLContext.wrap_bio` and `sslobject_class`), so asyncio
 and uvloop behave alike, and whatever runs over them.
@@ -25,6 +26,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from volok.model.relay_link import RelayPin
+from volok.paths.names import Dialled
 
 RECORD_SIZE = 1278
 """Bytes of content with which a whole record of TLS 1.3 takes 1,300 bytes."""
@@ -219,6 +221,8 @@ class _Handshake:
             known = certificate_names(cast("dict[str, Any]", tls.getpeercert() or {}), self._host)
         if not known:
             raise ssl.SSLCertVerificationError("The certificate is not this relay's.")
+        if isinstance(self._connection, Dialled):
+            self._connection.proved()
 
 
 class _ShapedObject(ssl.SSLObject):

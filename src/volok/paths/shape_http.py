@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpcore
 
 from volok.model.relay_link import RelayPin
 from volok.paths.shape import Dial, ShapedTls
+from volok.paths.tcp import is_stuck
+
+T = TypeVar("T")
+
+_LOOK = 0.5
+"""Seconds between two looks whether a connection is stuck."""
+
+
+class Stuck(httpcore.ReadTimeout):
+    """Nothing that we send over this connection arrives any more."""
+
 
 HTTPCORE_ERRORS = (
     httpcore.TimeoutException,
@@ -102,13 +113,24 @@ class _Encrypted(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         with _errors_of(httpcore.ReadTimeout, httpcore.ReadError):
             async with asyncio.timeout(timeout):
-                return await self._reader.read(max_bytes)
+                return await self._watched(self._reader.read(max_bytes))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         with _errors_of(httpcore.WriteTimeout, httpcore.WriteError):
             async with asyncio.timeout(timeout):
                 self._writer.write(buffer)
-                await self._writer.drain()
+                await self._watched(self._writer.drain())
+
+    async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait((task,), timeout=_LOOK))[0]:
+                if is_stuck(self._writer.get_extra_info("socket")):
+                    self._writer.transport.abort()
+                    raise Stuck
+            return task.result()
+        finally:
+            task.cancel()
 
     async def aclose(self) -> None:
         self._writer.close()

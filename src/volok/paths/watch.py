@@ -5,6 +5,7 @@
 2. After things came and then stopped, one ping is sent as well: a download may have frozen. Where
    the allowance of connections is known that ping is spared, since it would use it up.
 3. On a slow link what was sent takes its time; the estimate of that puts the ping off.
+4. Where the system can tell that nothing of what was sent arrives, it is believed at once.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class WatchSettings:
     """Bytes per second that even a slow link carries."""
     most_delay: float = 10.0
     """By which slowness puts a ping off at most."""
+    look: float = 0.5
+    """Between two looks whether the system can tell."""
     recent: float = 60.0
     """A freeze so soon after the last answer tells how much the network lets pass."""
 
@@ -104,7 +107,7 @@ class WatchedSocket(Socket):
         self._flushed_at = min(max(self._flushed_at, now) + len(text) / rate, now + most)
         if not self._counted:
             self._meter.count(len(text))
-        self._arm(self._silence)
+        self._arm(self._settings.look)
         try:
             await self._socket.send(text)
         except PathError as error:
@@ -140,6 +143,12 @@ class WatchedSocket(Socket):
     async def ping(self) -> None:
         await self._socket.ping()
 
+    def stuck(self) -> bool | None:
+        return self._socket.stuck()
+
+    def traffic(self) -> tuple[int, int, int] | None:
+        return self._socket.traffic()
+
     async def leave(self) -> None:
         """End it for a better path, once what is due was answered; whoever uses it is told by
         `Resumable`."""
@@ -172,6 +181,7 @@ class WatchedSocket(Socket):
 
     def _look(self) -> None:
         self._timer = None
+        stuck = None if self._owed_since is None else self._socket.stuck()
         if self._owed_since is not None:
             due = max(self._owed_since, self._flushed_at) + self._silence
         elif self._doubted:
@@ -179,11 +189,19 @@ class WatchedSocket(Socket):
         else:
             return
         left = due - self._clock()
-        if left > 0.001:
-            self._arm(left)
-        elif not self._over:
+        if self._over:
+            return
+        if stuck:
+            self._pinging = asyncio.create_task(self._end())
+        elif left > 0.001:
+            self._arm(left if stuck is None else min(left, self._settings.look))
+        else:
             self._doubted = False
             self._pinging = asyncio.create_task(self._ask())
+
+    async def _end(self) -> None:
+        self._froze(self._clock())
+        await self._socket.close()
 
     async def _ask(self) -> None:
         asked = self._clock()
@@ -205,5 +223,10 @@ class WatchedSocket(Socket):
 
     def _froze(self, asked: float) -> None:
         recent = asked - self._came_at <= self._settings.recent
-        goes_on = self._reports.frozen(self._answered, self._meter, recent)
+        answered, seen = self._answered, self._socket.traffic()
+        if seen is not None and self._socket.stuck():
+            # The system knows what arrived.
+            answered = replace(answered)
+            answered.bytes, answered.packets = seen[0], seen[1] - seen[2]
+        goes_on = self._reports.frozen(answered, self._meter, recent)
         self._problem = Resumable(FROZEN) if goes_on else PathError(FROZEN)

@@ -94,7 +94,7 @@ def create_app(
         )
         routes += [
             Route("/upload", blossom.upload, methods=["PUT"]),
-            Route("/{name}", blossom.serve, methods=["GET", "HEAD", "DELETE"]),
+            Route("/{name}", blossom.serve, methods=["GET", "HEAD", "PATCH", "DELETE"]),
         ]
     gate = Middleware(Gate, origin_allowed=origin_allowed, hosts=settings.hosts, metrics=counters)
     secret = Middleware(_BelowSecret, secret=settings.secret_path)
@@ -110,6 +110,9 @@ def create_app(
 async def _lifespan(
     services: Services, blossom: Blossom | None, _app: Starlette
 ) -> AsyncIterator[None]:
+    if blossom is not None:
+        with contextlib.suppress(BlobError):
+            await blossom.parts.clear()
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_keep_going(work, services.metrics))

@@ -1,4 +1,5 @@
-"""Blobs over HTTP: Blossom (BUD-01, BUD-02, BUD-11 and the DELETE of BUD-12).
+"""Blobs over HTTP: Blossom (BUD-01, BUD-02, BUD-11 and the DELETE of BUD-12), with uploads in parts
+(`volok.relay.parts`).
 
 1. Any key may upload, also one made for this upload alone. Only a key that brought a blob may
    delete it, and the bytes go when the last of them has.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import partial
@@ -23,11 +24,20 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from volok.model.crypto import Verifier
 from volok.model.event import Event, is_hex32
 from volok.relay.metrics import Metrics
+from volok.relay.parts import InvalidPart, Part, Parts, parse_part
 from volok.relay.ranges import Unsatisfiable, parse_range
 from volok.relay.settings import DAY, RelaySettings
 from volok.relay.tokens import InvalidToken, check_token, parse_token
 from volok.relay.uploads import Uploads
-from volok.store.blobs import BlobError, BlobMismatch, BlobMissing, Blobs, BlobsFull, BlobTooLarge
+from volok.store.blobs import (
+    BlobError,
+    BlobMismatch,
+    BlobMissing,
+    Blobs,
+    BlobsFull,
+    BlobTooLarge,
+    OutOfPlace,
+)
 
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.[A-Za-z0-9]{1,16})?")
 _IDLE_SECONDS = 60.0
@@ -55,16 +65,26 @@ class Blossom:
     base: Callable[[Request], str]
     """Scheme and host under which a client reaches this server."""
     metrics: Metrics
+    parts: Parts = field(init=False)
+    """The uploads in parts."""
     _uploading: int = field(default=0, init=False)
 
+    def __post_init__(self) -> None:
+        self.parts = Parts(self.blobs, self.settings, self.now, self.metrics)
+
     async def serve(self, request: Request) -> Response:
-        """GET and HEAD /<sha256>[.ext] (BUD-01), DELETE /<sha256> (BUD-12)."""
+        """GET and HEAD /<sha256>[.ext] (BUD-01), PATCH (BUD-14), DELETE /<sha256> (BUD-12)."""
         match = _NAME.fullmatch(request.path_params["name"])
         if match is None:
             return problem(404, "There is nothing here.")
         if request.method == "DELETE":
             return await self._delete(request, match[1])
-        return await self._get(request, match[1])
+        if request.method == "PATCH":
+            return await self._patch(request, match[1])
+        response = await self._get(request, match[1])
+        # A client that looks whether a blob is here learns that it may send it in parts.
+        response.headers["Allow"] = "GET, HEAD, PATCH, DELETE"
+        return response
 
     async def upload(self, request: Request) -> Response:
         """PUT /upload (BUD-02)."""
@@ -83,12 +103,14 @@ class Blossom:
             return self._refuse(503, "Too many uploads at the moment; try again.")
         self._uploading += 1
         try:
-            return await self._store(request, name, token.pubkey)
+            return await self._store(request, name, token.pubkey, partial(self._put, request, name))
         finally:
             self._uploading -= 1
 
     async def sweep(self) -> int:
-        """Erase blobs older than `blob_days`; returns how many went."""
+        """Erase uploads that stand still, and blobs older than `blob_days`; returns how many of the
+        latter went."""
+        await self.parts.sweep()
         if not self.settings.blob_days:
             return 0
         count = 0
@@ -140,7 +162,60 @@ class Blossom:
             return problem(503, "The blob could not be deleted; try again.")
         return Response(status_code=204)
 
-    async def _store(self, request: Request, name: str, pubkey: str) -> Response:
+    async def _patch(self, request: Request, name: str) -> Response:
+        try:
+            token = parse_token(request.headers.get("authorization"))
+            await self._check(request, token, "upload", name)
+            part = parse_part(dict(request.headers), self.settings.max_blob_bytes)
+        except InvalidToken as error:
+            return self._refuse(401, str(error))
+        except InvalidPart as error:
+            return self._refuse(error.status, str(error))
+        if await self.blobs.has(name):
+            return self._described(request, name, await self.blobs.size(name), existed=True)
+        if self._uploading >= self.settings.max_uploads:
+            return self._refuse(503, "Too many uploads at the moment; try again.")
+        key = f"{name}:{token.pubkey}:{part.total}"
+        self._uploading += 1
+        try:
+            wrong = await self._add(request, key, part)
+        finally:
+            self._uploading -= 1
+        held = self.parts.held(key)
+        if wrong is None and held == part.total:
+            complete = partial(self.parts.complete, key, name)
+            return await self._store(request, name, token.pubkey, complete)
+        response = self._refuse(*wrong) if wrong else Response(status_code=204)
+        response.headers["Upload-Offset"] = str(held)
+        return response
+
+    async def _add(self, request: Request, key: str, part: Part) -> tuple[int, str] | None:
+        """Take in a part; returns the status and what is wrong, or None."""
+        try:
+            await self.parts.add(key, part, _body(request))
+        except InvalidPart as error:
+            wrong = error.status, str(error)
+        except OutOfPlace:
+            wrong = 416, "The part leaves a gap; Upload-Offset says where to go on."
+        except BlobTooLarge:
+            wrong = 400, "The part is longer than it says."
+        except (ClientDisconnect, TimeoutError):
+            wrong = 400, "The upload was cut off."
+        except BlobsFull:
+            wrong = 507, "The disk of this server is full."
+        except (BlobError, OSError):
+            wrong = 503, "The blob could not be stored; try again."
+        else:
+            return None
+        return wrong
+
+    async def _put(self, request: Request, name: str) -> int:
+        _, size = await self.blobs.put(_body(request), name, self.settings.max_blob_bytes)
+        return size
+
+    async def _store(
+        self, request: Request, name: str, pubkey: str, take: Callable[[], Awaitable[int]]
+    ) -> Response:
         now, reason = self.now(), (0, "")
         existed = await self.blobs.has(name)
         # Without a record, bytes that are here already are the node's own: nobody else's to delete.
@@ -148,7 +223,7 @@ class Blossom:
         try:
             if not existed:
                 await self.uploads.record(name, pubkey, now)
-            _, size = await self.blobs.put(_body(request), name, self.settings.max_blob_bytes)
+            size = await take()
             if shared:
                 await self.uploads.record(name, pubkey, now)
         except BlobMismatch:
@@ -163,18 +238,21 @@ class Blossom:
             reason = 503, "The blob could not be stored; try again."
         else:
             self.metrics.blobs_added += not existed
-            descriptor = {
-                "url": f"{self.base(request)}/{name}.bin",
-                "sha256": name,
-                "size": size,
-                "type": "application/octet-stream",
-                "uploaded": now,
-            }
-            return JSONResponse(descriptor, 200 if existed else 201)
+            return self._described(request, name, size, existed)
         if not existed:
             with contextlib.suppress(KeyError, OSError):
                 await self.uploads.disown(name, pubkey)
         return self._refuse(*reason)
+
+    def _described(self, request: Request, name: str, size: int, existed: bool) -> Response:
+        descriptor = {
+            "url": f"{self.base(request)}/{name}.bin",
+            "sha256": name,
+            "size": size,
+            "type": "application/octet-stream",
+            "uploaded": self.now(),
+        }
+        return JSONResponse(descriptor, 200 if existed else 201)
 
     async def _check(self, request: Request, token: Event, verb: str, name: str) -> None:
         hosts, now = self.hosts(request), self.now()

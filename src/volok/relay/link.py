@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from volok.model.relay_link import RelayPin
+from volok.model.transport import Transport, parse_transport
 from volok.model.urls import InvalidUrl, normalise_relay_url, url_in_requests
 from volok.relay.errors import RelayError
 from volok.store.secure_files import write_private
@@ -36,6 +37,10 @@ class Reachable:
     """The pin of its key in hexadecimal; empty without TLS."""
     urls: tuple[str, ...]
     """The URLs that the operator named."""
+    transports: tuple[str, ...] = ()
+    """The pluggable transports in front of it, as `volok.model.transport` writes them."""
+    onion: str = ""
+    """The address of its onion service, without `.onion`; empty for none."""
 
 
 def secret_path(data_dir: Path, wanted: str, random: Callable[[int], bytes]) -> str:
@@ -75,13 +80,26 @@ def recall(data_dir: Path) -> Reachable:
         pin = bytes.fromhex(value["pin"]).hex()
         urls = tuple(map(str, value["urls"]))
         path, tls = str(value["secret_path"]), bool(value["tls"])
-        return Reachable(str(value["host"]), int(value["port"]), tls, path, pin, urls)
+        texts = value.get("transports", [])
+        transports = tuple(parse_transport(text).to_text() for text in texts)
+        onion = str(value.get("onion", ""))
+        return Reachable(
+            str(value["host"]), int(value["port"]), tls, path, pin, urls, transports, onion
+        )
     except FileNotFoundError as error:
         raise RelayError(
             "No relay has run with this data folder. Start it once, then ask for its address."
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RelayError("The data folder holds something that is no relay's.") from error
+
+
+def kept(data_dir: Path) -> tuple[Transport, ...]:
+    """The transports that stood in front of the relay the last time."""
+    try:
+        return tuple(map(parse_transport, recall(data_dir).transports))
+    except RelayError:
+        return ()
 
 
 def links(
@@ -97,11 +115,13 @@ def links(
     `hosts` are names or addresses under which people reach the relay; without any, the URLs that
     its operator named, or the address that it listens on. `port` replaces the port that it listens
     on, for a router or a web server in front. `sni` is a cover name. `pinned` says whether the
-    pin is part of the address. Raises RelayError, InvalidUrl.
+    pin is part of the address, and with it the transports. The address of the onion service stands
+    last. Raises RelayError, InvalidUrl.
     """
     fragment = ""
     if reachable.tls and pinned:
-        fragment = f"#{RelayPin(bytes.fromhex(reachable.pin), sni).to_text()}"
+        transports = tuple(map(parse_transport, reachable.transports))
+        fragment = f"#{RelayPin(bytes.fromhex(reachable.pin), sni, transports).to_text()}"
     elif sni:
         raise RelayError("A cover name takes a pinned key: run the relay with --tls.")
     path = f"/{reachable.secret_path}" if reachable.secret_path else ""
@@ -109,12 +129,28 @@ def links(
     bases = [f"wss://{place}" for place in places]
     if not bases:
         bases = [url_in_requests(url).removesuffix("/") for url in reachable.urls]
+    onion = [onion_url(reachable)] if reachable.onion else []
+    if not bases and onion and is_unreachable(reachable.host):
+        return onion
     if not bases:
         if _is_wildcard(reachable.host):
             raise RelayError("Say under which name or address people reach the relay: --host NAME.")
         scheme = "wss" if reachable.tls else "ws"
         bases = [f"{scheme}://{_place(reachable.host, port or reachable.port)}"]
-    return list(dict.fromkeys(_joined(base, path, fragment) for base in bases))
+    return list(dict.fromkeys([*(_joined(base, path, fragment) for base in bases), *onion]))
+
+
+def onion_url(reachable: Reachable) -> str:
+    """The address of its onion service, which is known by that alone. Raises RelayError."""
+    pin = f"#{RelayPin(bytes.fromhex(reachable.pin)).to_text()}" if reachable.tls else ""
+    scheme = "wss" if reachable.tls else "ws"
+    path = f"/{reachable.secret_path}" if reachable.secret_path else ""
+    return _joined(f"{scheme}://{reachable.onion}.onion", path, pin)
+
+
+def onion_port(reachable: Reachable) -> int:
+    """The virtual port of its onion service."""
+    return 443 if reachable.tls else 80
 
 
 def _joined(base: str, path: str, fragment: str) -> str:
@@ -128,6 +164,14 @@ def _joined(base: str, path: str, fragment: str) -> str:
 def _place(host: str, port: int) -> str:
     name = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return f"{name}:{port}"
+
+
+def is_unreachable(host: str) -> bool:
+    """Whether nobody but this computer reaches it there, or nobody can know where it is."""
+    try:
+        return ipaddress.ip_address(host).is_loopback or _is_wildcard(host)
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_wildcard(host: str) -> bool:

@@ -36,6 +36,10 @@ class Metrics:
     blobs_added: int = 0
     blobs_refused: int = 0
     blobs_served: int = 0
+    uploads_unfinished: int = 0
+    """Gauge: uploads in parts that are not whole yet."""
+    uploads_abandoned: int = 0
+    """Such uploads that stood still for too long and were erased."""
     events_expired: int = 0
     blobs_expired: int = 0
 

@@ -79,6 +79,10 @@ class RelaySettings:
     """The largest blob, in bytes."""
     max_uploads: int = 16
     """The most uploads at once."""
+    max_unfinished_bytes: int = 512 * 1024 * 1024
+    """The most bytes of all uploads in parts that are not whole yet; more are asked to wait."""
+    unfinished_seconds: int = 3600
+    """How long such an upload may stand still before it is erased."""
     blob_days: int = 30
     """Days for which an uploaded blob is kept; 0 for ever."""
 

@@ -22,6 +22,7 @@ from tempfile import mkstemp
 
 from volok.model.event import is_hex32
 from volok.store.blobs import BlobError, BlobMismatch, BlobMissing, BlobsFull, BlobTooLarge
+from volok.store.file_unfinished import FileUnfinished
 from volok.store.secure_files import sync_directory
 
 PIECE = 65536
@@ -41,7 +42,17 @@ class FileBlobs:
             self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             for leftover in self._incoming.iterdir():
                 _erase(leftover)
+            self._unfinished = FileUnfinished(root / "unfinished")
             sync_directory(root)
+
+    @property
+    def unfinished(self) -> FileUnfinished:
+        """See `Blobs.unfinished`."""
+        return self._unfinished
+
+    async def complete(self, key: str, expected: str) -> int:
+        """See `Blobs.complete`."""
+        return await asyncio.to_thread(self._complete, self._unfinished.path(key), expected)
 
     async def put(
         self,
@@ -121,14 +132,32 @@ class FileBlobs:
         name, size = writing.finish()
         if expected is not None and name != expected:
             raise BlobMismatch
+        self._take(writing.path, name)
+        return name, size
+
+    def _take(self, source: Path, name: str) -> None:
         path = self._path(name)
         with _stated_errors():
             if not path.exists():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                writing.path.rename(path)
+                source.rename(path)
                 for folder in (path.parent, path.parent.parent, self._root):
                     sync_directory(folder)
-        return name, size
+
+    def _complete(self, source: Path, expected: str) -> int:
+        with _stated_errors():
+            source.touch(0o600)  # a blob may be empty
+            with source.open("rb") as file:
+                name = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+            size = source.stat().st_size
+            if name == expected:
+                self._take(source, name)
+            if source.exists():
+                _erase(source)
+        if name != expected:
+            raise BlobMismatch
+        return size
 
     def _delete(self, name: str) -> bool:
         path = self._path(name) if is_hex32(name) else None

@@ -15,7 +15,7 @@ from volok.sync.surroundings import Surroundings
 
 class Clerk:
     """Hands what waits for one relay to `offer`, and its marks to the log. `note` is called when
-    `idle` may have changed."""
+    `idle` may have changed; `most` is how many events may be offered at once."""
 
     def __init__(
         self,
@@ -23,11 +23,13 @@ class Clerk:
         around: Surroundings,
         offer: Callable[[Offered], None],
         note: Callable[[], None],
+        most: int | None = None,
     ) -> None:
         self._url = url
         self._around = around
         self._offer = offer
         self._note = note
+        self._most = most or 2 * around.settings.window
         self._marks: list[Mark] = []
         self._offered: set[str] = set()
         self._wake = asyncio.Event()
@@ -70,7 +72,7 @@ class Clerk:
             self._offered -= {mark.item for mark in marks}
 
     async def _refill(self) -> None:
-        room = 2 * self._around.settings.window - len(self._offered)
+        room = self._most - len(self._offered)
         if room <= 0:
             return
         # What was offered waits in the log until it is marked.

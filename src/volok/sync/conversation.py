@@ -47,7 +47,9 @@ _SKEW = 60
 
 class Conversation:
     """One connection, from open to closed. `inboxes` gives those of the moment; `publishes`:
-    whether the deliveries for this relay go over it."""
+    whether the deliveries for this relay go over it; `publishes_first`: whether reading waits until
+    nothing is left to publish, for connections that are too short for both; `single`: whether
+    the connection is for one event, so that the relay cannot tell which ones belong together."""
 
     def __init__(
         self,
@@ -58,6 +60,8 @@ class Conversation:
         inboxes: Callable[[], Sequence[InboxKey]],
         publishes: bool,
         said: Described | None = None,
+        publishes_first: bool = False,
+        single: bool = False,
     ) -> None:
         self.said = said
         """What the relay says of itself; asked for unless it was given."""
@@ -70,10 +74,14 @@ class Conversation:
         self._to_take: asyncio.Queue[Ingest | CaughtUp] = asyncio.Queue(_BATCH)
         self._taking = 0
         self._fresh: list[Event] = []
-        self._clerk = Clerk(url, around, self._tell, self._note) if publishes else None
+        self._single = single
+        most = 1 if single else None
+        self._clerk = Clerk(url, around, self._tell, self._note, most) if publishes else None
         self._moved = asyncio.Event()
         self._catching_up = False
         self._told: tuple[bool, str] | None = None
+        self.reads = not (publishes and publishes_first)
+        """Whether reading has begun."""
         self.client = client
         self.problem = ""
         """Why the connection ended, where it was not the relay."""
@@ -83,7 +91,13 @@ class Conversation:
     @property
     def in_step(self) -> bool:
         """Whether everything read is stored and everything that waits is published."""
-        reading = self._catching_up or self._taking or self._fresh or not self.client.in_step
+        reading = (
+            not self.reads
+            or self._catching_up
+            or self._taking
+            or self._fresh
+            or not self.client.in_step
+        )
         return not reading and self.idle
 
     @property
@@ -145,6 +159,10 @@ class Conversation:
                         return output.pause
                     if not await self._carry_out(output):
                         return None
+                    if self._single and isinstance(output, Record):
+                        await self._flush()
+                        self.renew = True
+                        return 0.0
                 self._catching_up = self._catching_up and not isinstance(given, CatchUpWanted)
                 if isinstance(given, Lost):
                     await self._flush()
@@ -266,10 +284,17 @@ class Conversation:
 
     async def _set_inboxes(self) -> None:
         cursor = self._around.deliveries.cursor
-        boxes = [Inbox(key, await cursor(self._url, key.public)) for key in self._inboxes()]
+        begins = not self.reads and self.idle
+        keys = self._inboxes() if self.reads or begins else ()
+        boxes = [Inbox(key, await cursor(self._url, key.public)) for key in keys]
         self._tell(InboxesSet(tuple(boxes)))
+        if begins:
+            self.reads = True
+            self.catch_up()
 
     def _note(self) -> None:
+        if not self.reads and self.idle:
+            self._moved.set()
         told = (self.in_step, self.client.problem)
         if told != self._told:
             self._told = told

@@ -11,7 +11,8 @@ encapsulated key and a stream, which nothing tells from random bytes. Rules:
    remembered all the same, as by rule 5.
 4. Files of ours take no more space than the quota: the oldest go first, and what they covered is
    written again only when much of the quota is free.
-5. A file that somebody else removed counts as gone, but is remembered: a stick may come back.
+5. A file that somebody else removed counts as gone, but is remembered: a stick may come back. One
+   that was sent to somebody (mail) lies with them until it comes back; then it waits a while.
 6. A file of others is tried once under its name and size.
 """
 
@@ -58,6 +59,8 @@ class DropSettings:
     """After something happened, the next look comes in this share of the time since then."""
     fastest: float = 0.5
     """The shortest time between two looks."""
+    again_after: float = 6 * 3_600.0
+    """What came back undelivered is sent again after this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Item:
     since: float
     """Since when it waits, in Unix seconds."""
     by_relay: bool
-    """Whether it may go by a relay, too, and one is connected."""
+    """Whether it may go by a relay that is connected, or by something else that comes first."""
     blobs: tuple[tuple[str, int], ...] = ()
     """Names and sizes of what belongs to it."""
 
@@ -93,7 +96,8 @@ class Own:
     blobs: bool = False
     state: str = "here"
     """`writing` until it lies there, then `here`; `missing`, `damaged` (shorter than it was
-    written), or `evicted` to make room."""
+    written), or `evicted` to make room; of what was sent to somebody, `returned` when it came
+    back, at the time `at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def plan(
         replace(each, state="evicted") if each.name in evicted else each
         for each in kept
         # What is done and gone needs no memory, unless it was gone before: a stick may come back.
-        if not (each.name in finished and each.state == "evicted")
+        if not (each.name in finished and each.state in ("evicted", "returned"))
     ]
     deletions = [
         each.name
@@ -174,6 +178,8 @@ def _is_done(each: Own, waiting: set[str], now: float, settings: DropSettings) -
     age = now - each.at
     if each.state in ("writing", "damaged"):  # what wrote it was interrupted
         return True
+    if each.state == "returned" and age >= settings.again_after:
+        return True
     if age >= settings.renew_after or age < -settings.renew_after:  # the clock was set
         return True
     if waiting.isdisjoint(each.keys):
@@ -189,7 +195,7 @@ def _packed(
     covered = {
         key
         for each in own
-        if each.state == "here" or (each.state == "evicted" and tight)
+        if each.state in ("here", "returned") or (each.state == "evicted" and tight)
         for key in each.keys
     }
     waits: dict[str, list[Item]] = defaultdict(list)
@@ -285,7 +291,8 @@ def due_in(
     own: Sequence[Own], items: Iterable[Item], now: float, settings: DropSettings
 ) -> float | None:
     """Seconds until something that waits is due to be left in the drop; None when all is."""
-    covered = {key for each in own if each.state in ("here", "evicted") for key in each.keys}
+    lie = ("here", "evicted", "returned")
+    covered = {key for each in own if each.state in lie for key in each.keys}
     times = [
         item.since + settings.head_start - now if _first_by_relay(item, now, settings) else 0.0
         for item in items

@@ -31,10 +31,13 @@ class RelayScope:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """One connection: that of a relay, or that of one inbox where a relay knows one key only."""
+    """One connection: that of a relay, or that of one inbox where a relay knows one key only or
+    must not learn which inboxes belong together."""
 
     url: str
     inbox: str = ""
+    separate: bool = False
+    """Whether the relay must not learn what belongs together (`LivePath.separates`)."""
 
 
 @dataclass(slots=True)
@@ -48,7 +51,8 @@ class _Entry:
 class Engine:
     """Keeps the inboxes of a node in step with its relays and publishes what waits.
 
-    `now` gives Unix seconds. Runs in one event loop; nothing is contacted before `run` or `round`.
+    `now` gives Unix seconds; `upload_secret` (32 bytes) lets uploads go on after a restart where it
+    stays the same. Runs in one event loop; nothing is contacted before `run` or `round`.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Engine:
         signer: Signer,
         now: Callable[[], float],
         settings: SyncSettings | None = None,
+        upload_secret: bytes | None = None,
     ) -> None:
         self._settings = settings or SyncSettings()
         self._deliveries = deliveries
@@ -88,6 +93,7 @@ class Engine:
             self._connected,
             self._transferred,
             self._learned,
+            upload_secret,
         )
         self._scopes: dict[str, tuple[InboxKey, ...]] = {}
         self._facts: dict[str, RelayFacts] = {}
@@ -112,6 +118,10 @@ class Engine:
         for slot, entry in self._entries.items():
             parts.setdefault(slot.url, []).append(entry.session.status)
         return tuple(merge(parts[url]) for url in sorted(parts))
+
+    def replan(self) -> None:
+        """What the paths can do may have changed."""
+        self._replan.set()
 
     async def changed(self) -> None:
         """Return at the next change of a status."""
@@ -214,8 +224,13 @@ class Engine:
         for slot, entry in list(self._entries.items()):
             if slot not in wanted:
                 if entry.leave_at is None:
-                    # A relay that is no longer named is left at once.
-                    grace = 0.0 if entry.session.inboxes else self._settings.idle_timeout
+                    # A relay that is no longer named is left at once, and so is one that is now
+                    # to be dealt with in another way.
+                    changed = any(
+                        one.url == slot.url and one.separate != slot.separate for one in wanted
+                    )
+                    stays = not (entry.session.inboxes or changed)
+                    grace = self._settings.idle_timeout if stays else 0.0
                     entry.leave_at = now + grace
                 if entry.leave_at <= now:
                     entry.task.cancel()
@@ -227,16 +242,22 @@ class Engine:
                 known.leave_at = None
                 known.session.set_inboxes(inboxes)
                 continue
-            session = Session(slot.url, self._around, inboxes, not slot.inbox, self._chance)
+            session = Session(
+                slot.url, self._around, inboxes, not slot.inbox, self._chance, slot.separate
+            )
             self._entries[slot] = _Entry(session, tasks.create_task(session.run()))
 
     def _wanted(self, waiting: Sequence[str]) -> dict[_Slot, tuple[InboxKey, ...]]:
-        wanted: dict[_Slot, tuple[InboxKey, ...]] = {_Slot(url): () for url in waiting}
+        separates = self._around.path.separates
+        apart = {url: separates(url) for url in {*waiting, *self._scopes}}
+        wanted: dict[_Slot, tuple[InboxKey, ...]] = {
+            _Slot(url, "", apart[url]): () for url in waiting
+        }
         for url, inboxes in self._scopes.items():
-            if inboxes and self._facts[url].keys_per_connection == 1:
-                wanted.update({_Slot(url, key.public): (key,) for key in inboxes})
+            if inboxes and (apart[url] or self._facts[url].keys_per_connection == 1):
+                wanted.update({_Slot(url, key.public, apart[url]): (key,) for key in inboxes})
             else:
-                wanted[_Slot(url)] = inboxes
+                wanted[_Slot(url, "", apart[url])] = inboxes
         return wanted
 
     async def _watch(self) -> None:

@@ -6,15 +6,14 @@
 3. A relay that wants a key gets those of the inboxes concerned. One that takes a first key and not
    a second one, or takes both and still refuses, keeps one key per connection.
 4. The cursor moves only when a backlog is complete, to the time at which reading it began.
-5. Where connections are short, the next one goes on where the last one stopped (`Progress`): its
-   first subscription is for what is new, the second reads on.
+5. Where connections are short, the next one goes on where the last one stopped (`Progress`): the
+   second subscription, which reads on, is answered before the first, which is for what is new.
+   Inboxes take turns then, one after the other: showing all keys may use up a whole connection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
 from volok.model.event import Event
 from volok.model.filters import Filter
@@ -25,7 +24,6 @@ from volok.sync.dialogue import (
     CaughtUp,
     Disconnect,
     Inbox,
-    InboxKey,
     Ingest,
     Moment,
     Output,
@@ -34,48 +32,16 @@ from volok.sync.dialogue import (
 )
 from volok.sync.keyring import Keyring
 from volok.sync.messages import Close, Prefix, Req, prefix_of
+from volok.sync.reading import Group, Phase
 from volok.sync.settings import SyncSettings
 
 SEALED = 1059
 """Kind of a sealed envelope (NIP-59)."""
 
 _SLACK = 60
+_CHALLENGE_WAIT = 1.5
+"""Seconds for a relay to send its challenge unasked; some send it only when it is needed."""
 _RETRY = (2.0, 10.0, 60.0)
-
-
-class _Phase(Enum):
-    FIRST = "first"
-    """Subscribed; what is stored is coming."""
-    PAGES = "pages"
-    """Reading on from there, page by page."""
-    LIVE = "live"
-    KEYS = "keys"
-    """The relay wants keys and is judging them, or has sent no challenge yet."""
-    PAUSE = "pause"
-    """The relay closed the subscription; we ask again later."""
-
-
-@dataclass(slots=True)
-class _Group:
-    name: str
-    inboxes: dict[str, Inbox]
-    backlog: Backlog
-    retry: Backoff
-    phase: _Phase = _Phase.FIRST
-    began: int = 0
-    deadline: float | None = None
-    filters: dict[str, tuple[Filter, ...]] = field(default_factory=dict)
-    """Open subscriptions of this group, by name."""
-    got_some: bool = False
-    resumed: bool = False
-
-    @property
-    def page(self) -> str:
-        return f"{self.name}p"
-
-    @property
-    def keys(self) -> list[InboxKey]:
-        return [inbox.key for inbox in self.inboxes.values()]
 
 
 class Reader:
@@ -92,7 +58,8 @@ class Reader:
         self._facts = facts
         self._keyring = keyring
         self._progress = progress
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
+        self._turns: list[Group] = []
         self._made = 0
         self._connected = False
         self._subscriptions = settings.subscriptions
@@ -108,12 +75,14 @@ class Reader:
     @property
     def in_step(self) -> bool:
         """Whether every inbox was read in full and is live."""
-        return all(group.phase is _Phase.LIVE for group in self._groups.values())
+        return all(group.phase is Phase.LIVE for group in self._groups.values())
 
     @property
     def progress(self) -> Progress | None:
         """How far reading has come; None when all is read, or nothing was begun."""
-        behind = [one for one in self._groups.values() if one.phase is not _Phase.LIVE]
+        if not self._groups:
+            return self._progress
+        behind = [one for one in self._groups.values() if one.phase is not Phase.LIVE]
         if not self._connected or not behind:
             return None
         until = {name: at for one in behind for name, at in one.backlog.reached.items()}
@@ -139,7 +108,7 @@ class Reader:
         """The connection is open: subscribe to everything."""
         self._connected = True
         self._next_cursor = now.timer + self._settings.cursor_interval
-        return [output for group in self._groups.values() for output in self._ask(group, now)]
+        return self._start(list(self._groups.values()), now)
 
     def set_inboxes(self, inboxes: Sequence[Inbox], now: Moment) -> list[Output]:
         """These are our inboxes now. What stays keeps its subscription."""
@@ -160,7 +129,7 @@ class Reader:
 
     def catch_up(self, now: Moment) -> list[Output]:
         """Look again for what the relay holds."""
-        live = [one for one in self._groups.values() if one.phase in (_Phase.LIVE, _Phase.PAUSE)]
+        live = [one for one in self._groups.values() if one.phase in (Phase.LIVE, Phase.PAUSE)]
         return [output for group in live for output in self._ask(group, now)]
 
     def took(self, subscription: str, event: Event, now: Moment) -> list[Output] | None:
@@ -173,7 +142,7 @@ class Reader:
             group.got_some = True
             outputs += self._served(group)
         paging = subscription == group.page
-        if paging or (group.phase is _Phase.FIRST and not group.resumed):
+        if paging or (group.phase is Phase.FIRST and not group.resumed):
             for name in event.values("p"):
                 group.backlog.took(name, event.created_at)
             group.deadline = now.timer + self._settings.answer_timeout
@@ -184,10 +153,10 @@ class Reader:
         group = self._group(subscription)
         if group is None:
             return None
-        if subscription == group.page and group.phase is _Phase.PAGES:
+        if subscription == group.page and group.phase is Phase.PAGES:
             group.backlog.page_ended()
             return self._read_on(group, now)
-        if group.phase is not _Phase.FIRST:
+        if group.phase is not Phase.FIRST:
             return [] if group.resumed and subscription == group.name else None
         if not group.got_some:
             if self._keyring.challenge is not None and not self._shown(group):
@@ -221,7 +190,7 @@ class Reader:
     def keys_judged(self, now: Moment) -> list[Output]:
         """Something about our keys or the challenge changed: go on where keys were waited for."""
         outputs: list[Output] = []
-        for group in [one for one in self._groups.values() if one.phase is _Phase.KEYS]:
+        for group in [one for one in self._groups.values() if one.phase is Phase.KEYS]:
             if self._shown(group) and not self._keyring.waiting:
                 outputs += self._after_keys(group, now)
             else:
@@ -234,9 +203,10 @@ class Reader:
         for group in list(self._groups.values()):
             if group.deadline is None or now.timer < group.deadline:
                 continue
-            if group.phase is _Phase.PAUSE:
+            hushed = group.unasked and self._keyring.challenge is None
+            if group.phase is Phase.PAUSE or (hushed and group.phase is Phase.KEYS):
                 outputs += self._ask(group, now)
-            elif group.phase is _Phase.KEYS:
+            elif group.phase is Phase.KEYS:
                 self.problem = "The relay wants to know a key and does not ask for it."
                 outputs += self._pause(group, now)
             else:
@@ -244,7 +214,7 @@ class Reader:
                 return [*outputs, Disconnect()]
         if self._next_cursor is not None and now.timer >= self._next_cursor:
             self._next_cursor = now.timer + self._settings.cursor_interval
-            live = [one for one in self._groups.values() if one.phase is _Phase.LIVE]
+            live = [one for one in self._groups.values() if one.phase is Phase.LIVE]
             names = tuple(name for group in live for name in group.inboxes)
             if names:
                 outputs.append(CaughtUp(names, now.unix - _SLACK))
@@ -255,41 +225,76 @@ class Reader:
     def _gather(self, inboxes: Sequence[Inbox], now: Moment) -> list[Output]:
         # One subscription is kept free for paging.
         spare = max(1, self._subscriptions - 1 - len(self._groups))
-        size = max(self._settings.filters_per_request, -(-len(inboxes) // spare))
-        outputs: list[Output] = []
+        usual = 1 if self._progress else self._settings.filters_per_request
+        size = max(usual, -(-len(inboxes) // spare))
+        made: list[Group] = []
         for start in range(0, len(inboxes), size):
             self._made += 1
             boxes = {box.key.public: box for box in inboxes[start : start + size]}
-            group = _Group(f"i{self._made}", boxes, Backlog({}), Backoff(_RETRY, _RETRY[-1]))
+            group = Group(f"i{self._made}", boxes, Backlog({}), Backoff(_RETRY, _RETRY[-1]))
             self._groups[group.name] = group
-            if self._connected:
-                outputs += self._ask(group, now)
-        return outputs
+            made.append(group)
+        return self._start(made, now) if self._connected else []
 
-    def _group(self, subscription: str) -> _Group | None:
+    def _start(self, groups: Sequence[Group], now: Moment) -> list[Output]:
+        if self._progress is None:
+            return [output for group in groups for output in self._ask(group, now)]
+        for group in groups:
+            self._set_out(group, now)
+            group.phase = Phase.TURN
+        busy = bool(self._turns) or any(
+            one.phase not in (Phase.TURN, Phase.LIVE) for one in self._groups.values()
+        )
+        # What was read already only has to become live again.
+        self._turns += sorted(groups, key=lambda one: not one.backlog.pages)
+        return [] if busy else self._next_turn(now)
+
+    def _next_turn(self, now: Moment) -> list[Output]:
+        while self._turns:
+            group = self._turns.pop(0)
+            if group.phase is Phase.TURN and self._groups.get(group.name) is group:
+                return self._begin(group, now)
+        return []
+
+    def _group(self, subscription: str) -> Group | None:
         group = self._groups.get(subscription.removesuffix("p"))
         return group if group is not None and subscription in group.filters else None
 
-    def _ask(self, group: _Group, now: Moment) -> list[Output]:
+    def _begin(self, group: Group, now: Moment) -> list[Output]:
+        known = self._progress
+        if known is None or not known.covers(group.inboxes) or not self._facts.guards_inboxes:
+            return self._ask(group, now)
+        # A short connection does not ask for what is known to be refused without a key.
+        self._set_out(group, now)
+        group.phase, group.unasked = Phase.KEYS, True
+        group.deadline = now.timer + _CHALLENGE_WAIT
+        return [*self._keyring.show(group.keys, now)]
+
+    def _set_out(self, group: Group, now: Moment) -> None:
         # A clock that was ahead when the cursor was written must not hide what came since.
         since = {
             name: max(0, min(box.cursor, now.unix) - self._settings.overlap)
             for name, box in group.inboxes.items()
         }
-        outputs = self._close(group, [name for name in group.filters if name != group.name])
         known = self._progress
-        group.phase, group.began, group.got_some = _Phase.FIRST, now.unix, False
+        group.phase, group.began, group.got_some = Phase.FIRST, now.unix, False
         group.resumed = known is not None and known.covers(group.inboxes)
         if known is not None and group.resumed:
             group.began = known.began
         group.backlog = Backlog(since, known if group.resumed else None)
-        outputs += self._request(group, group.name, now)
-        if group.resumed and (self._shown(group) or self._facts.guards_inboxes is False):
-            # Both at once: short connections have no time for one after the other.
-            outputs += self._read_on(group, now)
-        return outputs
 
-    def _request(self, group: _Group, subscription: str, now: Moment) -> list[Output]:
+    def _ask(self, group: Group, now: Moment) -> list[Output]:
+        outputs = self._close(group, [name for name in group.filters if name != group.name])
+        self._set_out(group, now)
+        group.unasked = False
+        live = self._request(group, group.name, now)
+        if group.resumed and (self._shown(group) or self._facts.guards_inboxes is False):
+            # Both at once: short connections have no time for one after the other. What is not
+            # read yet comes first: the newest event of each inbox may be all that one carries.
+            return [*outputs, *self._read_on(group, now), *live]
+        return outputs + live
+
+    def _request(self, group: Group, subscription: str, now: Moment) -> list[Output]:
         group.deadline = now.timer + self._settings.answer_timeout
         pages, limit = group.backlog.pages, self._settings.page
         if group.resumed and subscription == group.name:
@@ -306,29 +311,30 @@ class Reader:
         )
         return [Send(Req(subscription, group.filters[subscription]).to_text())]
 
-    def _read_on(self, group: _Group, now: Moment) -> list[Output]:
+    def _read_on(self, group: Group, now: Moment) -> list[Output]:
         if group.backlog.pages:
-            group.phase = _Phase.PAGES
+            group.phase = Phase.PAGES
             return self._request(group, group.page, now)
         outputs = self._close(group, [name for name in group.filters if name == group.page])
-        group.phase, group.deadline = _Phase.LIVE, None
+        group.phase, group.deadline = Phase.LIVE, None
         self._progress = None if self.in_step else self._progress
         group.retry.reset()
         self.problem = ""
         self._move(group, group.began)
-        return [*outputs, CaughtUp(tuple(group.inboxes), group.began)]
+        outputs.append(CaughtUp(tuple(group.inboxes), group.began))
+        return outputs + self._next_turn(now)
 
-    def _move(self, group: _Group, until: int) -> None:
+    def _move(self, group: Group, until: int) -> None:
         for name, box in group.inboxes.items():
             group.inboxes[name] = Inbox(box.key, max(box.cursor, until))
 
-    def _show_keys(self, group: _Group, now: Moment) -> list[Output]:
+    def _show_keys(self, group: Group, now: Moment) -> list[Output]:
         outputs = self._close(group, list(group.filters))
-        group.phase = _Phase.KEYS
+        group.phase = Phase.KEYS
         group.deadline = now.timer + self._settings.answer_timeout
         return [*outputs, *self._keyring.show(group.keys, now)]
 
-    def _after_keys(self, group: _Group, now: Moment) -> list[Output]:
+    def _after_keys(self, group: Group, now: Moment) -> list[Output]:
         if not any(key.public in self._keyring.refused for key in group.keys):
             return self._ask(group, now)
         if self._keyring.held:
@@ -343,11 +349,11 @@ class Reader:
     def _one_key(self) -> list[Output]:
         return [*self._learn(keys_per_connection=1), Disconnect(0.0)]
 
-    def _shown(self, group: _Group) -> bool:
+    def _shown(self, group: Group) -> bool:
         judged = self._keyring.held | self._keyring.refused
         return all(key.public in judged for key in group.keys)
 
-    def _served(self, group: _Group) -> list[Output]:
+    def _served(self, group: Group) -> list[Output]:
         if self._keyring.held or self._facts.guards_inboxes is False:
             return []
         return self._learn(guards_inboxes=False)
@@ -364,12 +370,12 @@ class Reader:
             self._facts = RelayFacts(self._facts.url, guards_inboxes=guards_inboxes)
         return [SetFacts(facts)]
 
-    def _pause(self, group: _Group, now: Moment) -> list[Output]:
-        group.phase = _Phase.PAUSE
+    def _pause(self, group: Group, now: Moment) -> list[Output]:
+        group.phase = Phase.PAUSE
         group.deadline = now.timer + group.retry.wait(0.0)
-        return []
+        return self._next_turn(now)
 
-    def _close(self, group: _Group, names: Iterable[str]) -> list[Output]:
+    def _close(self, group: Group, names: Iterable[str]) -> list[Output]:
         for name in names:
             group.filters.pop(name, None)
         return [Send(Close(name).to_text()) for name in names]

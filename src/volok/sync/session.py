@@ -22,6 +22,7 @@ class Session:
     """Keeps one connection to one relay, again and again, until cancelled.
 
     `publishes`: whether the deliveries for this relay go over it. `chance` is random in [0, 1).
+    `single`: whether each connection is for one event alone.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Session:
         inboxes: Sequence[InboxKey],
         publishes: bool,
         chance: Callable[[], float],
+        single: bool = False,
     ) -> None:
         self.url = url
         self._around = around
@@ -38,6 +40,7 @@ class Session:
         self._inboxes = tuple(inboxes)
         self._publishes = publishes
         self._chance = chance
+        self._single = single
         self._backoff = Backoff(self._settings.retry_first, self._settings.retry_max)
         self._talk: Conversation | None = None
         self._hurry = asyncio.Event()
@@ -48,6 +51,7 @@ class Session:
         self._careful = False
         self._progress: Progress | None = None
         self._said: Described | None = None
+        self._publish_first = False
         self._published = 0
         self.failures = 0
         """Attempts and connections that came to a bad end."""
@@ -142,12 +146,15 @@ class Session:
             lambda: self._inboxes,
             self._publishes,
             self._said,
+            self._publish_first,
+            self._single,
         )
         self._enter(RelayState.CONNECTED)
         try:
             pause = await self._talk.run()
             problem = self._talk.problem or client.problem or "The connection was lost."
             renew, published = self._talk.renew, self._talk.published
+            reads = self._talk.reads
             # Where connections are short, none is spent on asking again.
             self._said = self._talk.said if renew else None
         finally:
@@ -157,8 +164,14 @@ class Session:
         if clock() - started >= self._settings.stable_after:
             self._backoff.reset()
         self._careful = client.in_flight > 0 and not renew
-        self._progress = client.progress if renew else None
-        if renew and (published or self._around.intake.received > received):
+        before = self._progress
+        if reads:
+            self._progress = client.progress if renew else None
+        moved = self._progress is not None and self._progress != before
+        # Connections that end early read and publish by turns: both would starve each other.
+        self._publish_first = renew and not self._publish_first
+        # What comes here may have come from another relay before.
+        if renew and (published or moved or self._around.intake.received > received):
             # Without any progress the waits must grow, or this would spin.
             self._backoff.reset()
             return 0.0, problem

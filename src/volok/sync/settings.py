@@ -49,6 +49,11 @@ class SyncSettings:
     """Bytes of a NIP-11 document that are read."""
     transfers: int = 2
     """Blobs on their way at once."""
+    transfer_patience: float = 1.5
+    """For a relay to answer anything about a blob, before another one is asked beside it."""
+    absence_pause: float = 5.0
+    """Between two questions for a blob that a relay does not have yet: a quarter of the time that
+    it has been waited for, or so much if that is more; less in the beginning."""
     absence_limit: float = 3600.0
     """How long in all a blob that a relay does not have yet is asked for again; then once a day."""
     transfer_rate: int = 2048

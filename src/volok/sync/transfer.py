@@ -1,10 +1,13 @@
-"""Blobs to and from the Blossom servers beside relays (BUD-01, BUD-02, BUD-11).
+"""Blobs to and from the Blossom servers beside relays: which, from where, and when.
 
-1. A few at once, apart from the websockets: a slow blob never delays a message.
-2. A blob goes whole or not at all; what failed is tried again after a pause that grows for each
-   relay. What is there already (HEAD) is not sent.
-3. A relay whose websocket works and whose HTTP does not has no Blossom.
-4. Upload tokens are signed by a key that is used once.
+1. A few at once, apart from the websockets: a slow blob never delays a message. How one is moved is
+   `volok.sync.exchange`.
+2. What failed is tried again after a pause that grows for each relay.
+3. Relays that answer are asked first. One that is silent for a moment holds up nobody: the blob is
+   then carried by the next one as well.
+4. A relay whose websocket works and whose HTTP does not has no Blossom. One that takes blobs only
+   whole, on a network that cuts connections before, is given up after a few attempts: small files
+   travel as messages then.
 5. What a relay does not have (404) may still be on its way there: it is asked for again after
    pauses that grow, and only then left alone for long (`Deliveries.missing`).
 """
@@ -12,15 +15,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from volok.model.crypto import Signer
-from volok.model.event import sign_event
-from volok.model.keys import KeyPair
-from volok.model.urls import blossom_url
 from volok.paths.live import LivePath, PathError
 from volok.store.blobs import BlobError, BlobMismatch, BlobMissing, Blobs, BlobsFull, BlobTooLarge
 from volok.store.deliveries import (
@@ -33,22 +32,19 @@ from volok.store.deliveries import (
 )
 from volok.store.vault import VaultError
 from volok.sync.backoff import Backoff
+from volok.sync.exchange import NOT_IN_PARTS, Busy, Exchange
 from volok.sync.settings import SyncSettings
 
-AUTHORIZATION = 24242
-"""Kind of an authorization token (BUD-11)."""
-
-_TOKEN_LIFE = 12 * 3600
-"""Seconds before and after our time in which a token holds: our clock may be hours off."""
 _GRACE = 60.0
 _SILENCES = 3
+_CUTS = 3
 _NO_BLOSSOM = frozenset((404, 405, 501))
 _NOT_ALLOWED = frozenset((401, 402, 403))
 _BUSY = frozenset((408, 425, 429))
 
 
-class _Busy(Exception):
-    """The relay cannot do it at the moment."""
+class _CutShort(Exception):
+    """The network does not let a whole blob through, and the relay takes no part of one."""
 
 
 @dataclass(slots=True)
@@ -56,8 +52,10 @@ class _Relay:
     backoff: Backoff
     not_before: float = 0.0
     silences: int = 0
+    cuts: int = 0
     answered: bool = False
     problem: str = ""
+    heard_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -73,10 +71,22 @@ class _Job:
     relay: str
     wanted: WantedBlob | None = field(default=None, compare=False)
 
+    @property
+    def subject(self) -> tuple[str, bool]:
+        """The blob, and whether it comes."""
+        return self.name, self.wanted is not None
+
+
+@dataclass(slots=True)
+class _Active:
+    task: asyncio.Task[None]
+    began: float
+
 
 class Transfers:
     """All transfers of a node. `connected` tells whether the websocket of a relay is open,
-    `chance` is random in [0, 1); `changed` and `learned` as in `Surroundings`."""
+    `chance` is random in [0, 1); `changed` and `learned` as in `Surroundings`; `secret` as with
+    `Exchange`."""
 
     def __init__(
         self,
@@ -90,12 +100,13 @@ class Transfers:
         connected: Callable[[str], bool],
         changed: Callable[[], None],
         learned: Callable[[RelayFacts], None],
+        secret: bytes | None = None,
     ) -> None:
         self._blobs = blobs
         self._deliveries = deliveries
-        self._path = path
-        self._signer = signer
-        self._now = now
+        self._exchange = Exchange(
+            blobs, path, signer, now, secret or signer.random(32), self._heard
+        )
         self._settings = settings
         self._chance = chance
         self._connected = connected
@@ -103,7 +114,7 @@ class Transfers:
         self._learned = learned
         self._relays: dict[str, _Relay] = {}
         self._absent: dict[_Job, _Absence] = {}
-        self._active: dict[_Job, asyncio.Task[None]] = {}
+        self._active: dict[_Job, _Active] = {}
         self._poked = asyncio.Event()
         self.published = 0
         """Blobs that a relay took, or had."""
@@ -129,12 +140,15 @@ class Transfers:
 
     async def run(self) -> None:
         """Carry blobs until cancelled. Raises VaultError."""
+        with suppress(BlobError):
+            await self._exchange.keep_only(await self._deliveries.wanted())
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._poked.clear()
                 for job in await self._jobs():
-                    if len(self._active) < self._settings.transfers:
-                        self._active[job] = tasks.create_task(self._do(job))
+                    if len(self._active) - len(self._silent) < self._settings.transfers:
+                        task = tasks.create_task(self._do(job))
+                        self._active[job] = _Active(task, _time())
                 self.idle = not self._active and not self._poked.is_set()
                 self._changed()
                 with suppress(TimeoutError):
@@ -142,7 +156,7 @@ class Transfers:
                         await self._poked.wait()
 
     async def _jobs(self) -> list[_Job]:
-        """What could be started now, no blob twice at once."""
+        """What could be started now, the best first; no blob twice at once."""
         room = self._settings.transfers + len(self._active)
         jobs: list[_Job] = []
         for relay in await self._deliveries.relays():
@@ -151,23 +165,41 @@ class Transfers:
         for blob in await self._deliveries.wanted():
             jobs += [_Job(blob.name, relay, blob) for relay in blob.relays]
         self._absent = {job: self._absent[job] for job in jobs if job in self._absent}
-        busy = {(job.name, job.wanted is not None) for job in self._active}
+        silent = self._silent
+        busy = {job.subject for job in self._active if job not in silent}
+        slow = {job.relay for job in silent}
         chosen: list[_Job] = []
-        for job in jobs:
-            if (job.name, job.wanted is not None) not in busy and self._may(job):
-                busy.add((job.name, job.wanted is not None))
+        for job in sorted(jobs, key=lambda one: self._rank(one.relay)):
+            free = job not in self._active and job.relay not in slow and job.subject not in busy
+            if free and self._may(job):
+                busy.add(job.subject)
                 chosen.append(job)
         return chosen
+
+    @property
+    def _silent(self) -> set[_Job]:
+        """What was asked of relays that have been silent since, for too long to wait for alone."""
+        since = _time() - self._settings.transfer_patience
+        return {
+            job
+            for job, active in self._active.items()
+            if active.began < since and self._relay(job.relay).heard_at < active.began
+        }
+
+    def _rank(self, url: str) -> tuple[bool, int]:
+        return not self._connected(url), self._relay(url).silences
 
     def _may(self, job: _Job) -> bool:
         absence = self._absent.get(job)
         not_before = max(self._relay(job.relay).not_before, absence.not_before if absence else 0.0)
-        return not_before <= asyncio.get_running_loop().time()
+        return not_before <= _time()
 
     def _next_attempt(self) -> float | None:
-        now = asyncio.get_running_loop().time()
+        now = _time()
         times = [one.not_before for one in self._relays.values()]
         times += [one.not_before for one in self._absent.values()]
+        patience = self._settings.transfer_patience + 0.01
+        times += [one.began + patience for one in self._active.values()]
         return min((time for time in times if time > now), default=None)
 
     def _relay(self, url: str) -> _Relay:
@@ -175,6 +207,10 @@ class Transfers:
             first, longest = self._settings.retry_first, self._settings.retry_max
             self._relays[url] = _Relay(Backoff(first, longest))
         return self._relays[url]
+
+    def _heard(self, url: str) -> None:
+        relay = self._relay(url)
+        relay.answered, relay.heard_at = True, _time()
 
     async def _do(self, job: _Job) -> None:
         relay = self._relay(job.relay)
@@ -185,11 +221,17 @@ class Transfers:
                 await self._download(job, job.wanted)
         except (BlobsFull, VaultError):
             self._failed(relay, "What was transferred could not be stored. Is the disk full?")
-        except (PathError, TimeoutError, _Busy, BlobError):
+        except _CutShort:
+            self._failed(
+                relay,
+                "This network cuts connections short, and this relay takes files only whole. Small "
+                "files are sent as messages instead; for larger ones use another relay.",
+            )
+        except (PathError, TimeoutError, Busy, BlobError):
             await self._troubled(job, relay)
         else:
             relay.backoff.reset()
-            relay.silences, relay.problem = 0, ""
+            relay.silences, relay.cuts, relay.problem = 0, 0, ""
         finally:
             self._active.pop(job, None)
             self._poked.set()
@@ -206,16 +248,13 @@ class Transfers:
     def _failed(self, relay: _Relay, problem: str) -> None:
         relay.problem = problem
         wait = relay.backoff.wait(self._chance())
-        relay.not_before = asyncio.get_running_loop().time() + wait
+        relay.not_before = _time() + wait
 
     async def _upload(self, job: _Job) -> None:
         try:
             size = await self._blobs.size(job.name)
             async with asyncio.timeout(self._patience(size)):
-                there = blossom_url(job.relay, job.name)
-                status = await self._status(job.relay, "HEAD", there, {}, None)
-                if status != 200:
-                    status = await self._put(job, blossom_url(job.relay, "upload"), size)
+                status = await self._exchange.upload(job.relay, job.name)
         except BlobMissing:
             await self._refuse(job, "missing")
             return
@@ -223,6 +262,8 @@ class Transfers:
             self.published += 1
             await self._deliveries.mark([Mark(job.name, job.relay, MarkState.TAKEN)])
             await self._learn(job.relay, blossom=True)
+        elif status == NOT_IN_PARTS:
+            await self._cut_short(job)
         elif status in _NO_BLOSSOM:
             await self._refuse(job, "no-blossom")
             await self._learn(job.relay, blossom=False)
@@ -233,48 +274,36 @@ class Transfers:
         elif 400 <= status < 500 and status not in _BUSY:
             await self._refuse(job, "invalid")
         else:
-            raise _Busy
+            raise Busy
 
-    async def _put(self, job: _Job, url: str, size: int) -> int:
-        headers = {
-            "authorization": self._token("upload", job.name),
-            "content-type": "application/octet-stream",
-            "content-length": str(size),
-            "x-sha-256": job.name,
-        }
-        return await self._status(job.relay, "PUT", url, headers, self._blobs.read(job.name))
-
-    async def _status(
-        self,
-        relay: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | None,
-    ) -> int:
-        async with self._path.request(method, url, headers, body) as response:
-            self._relay(relay).answered = True
-            return response.status
+    async def _cut_short(self, job: _Job) -> None:
+        relay = self._relay(job.relay)
+        relay.cuts += 1
+        if relay.cuts >= _CUTS:
+            await self._refuse(job, "cut-short")
+        raise _CutShort
 
     async def _download(self, job: _Job, wanted: WantedBlob) -> None:
-        url = blossom_url(job.relay, job.name)
         try:
             async with asyncio.timeout(self._patience(wanted.size)):
-                status = await self._get(job, wanted, url, {})
-                if status == 401:
-                    token = {"authorization": self._token("get", job.name)}
-                    status = await self._get(job, wanted, url, token)
+                status = await self._exchange.download(job.relay, wanted)
         except (BlobMismatch, BlobTooLarge):
             await self._deliveries.missing(job.name, job.relay)
             return
         if status == 200:
-            await self._deliveries.arrived(job.name)
+            await self._arrived(job)
         elif status == 404 and self._may_come(job):
             return
         elif 400 <= status < 500 and status not in _BUSY:
             await self._deliveries.missing(job.name, job.relay)
         else:
-            raise _Busy
+            raise Busy
+
+    async def _arrived(self, job: _Job) -> None:
+        await self._deliveries.arrived(job.name)
+        for other, active in self._active.items():
+            if other != job and other.subject == job.subject:
+                active.task.cancel()
 
     def _may_come(self, job: _Job) -> bool:
         """Whether to ask for an absent blob again soon; sets when."""
@@ -282,29 +311,15 @@ class Transfers:
         absence = self._absent.setdefault(job, _Absence(Backoff(first, longest)))
         if absence.waited >= longest:
             return False
-        wait = absence.backoff.wait(self._chance())
+        # What is slow to come is not made slower by much.
+        most = max(self._settings.absence_pause, absence.waited / 4)
+        wait = min(absence.backoff.wait(self._chance()), most)
         absence.waited += wait
-        absence.not_before = asyncio.get_running_loop().time() + wait
+        absence.not_before = _time() + wait
         return True
-
-    async def _get(
-        self, job: _Job, wanted: WantedBlob, url: str, headers: Mapping[str, str]
-    ) -> int:
-        async with self._path.request("GET", url, headers) as response:
-            self._relay(job.relay).answered = True
-            if response.status == 200:
-                await self._blobs.put(response.body, job.name, wanted.size)
-            return response.status
 
     def _patience(self, size: int) -> float:
         return _GRACE + size / self._settings.transfer_rate
-
-    def _token(self, verb: str, name: str) -> str:
-        now = int(self._now())
-        tags = [("t", verb), ("x", name), ("expiration", str(now + _TOKEN_LIFE))]
-        secret = KeyPair.generate(self._signer).secret
-        event = sign_event(self._signer, secret, now - _TOKEN_LIFE, AUTHORIZATION, tags, "")
-        return f"Nostr {base64.b64encode(event.to_json()).decode()}"
 
     async def _refuse(self, job: _Job, reason: str) -> None:
         await self._deliveries.mark([Mark(job.name, job.relay, MarkState.REFUSED, reason)])
@@ -313,3 +328,7 @@ class Transfers:
         facts = RelayFacts(relay, blossom=blossom)
         await self._deliveries.set_facts(facts)
         self._learned(facts)
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

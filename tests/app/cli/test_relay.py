@@ -63,6 +63,14 @@ def test_the_address_of_a_relay_with_tls(tmp_path: Path) -> None:
         (("--cover", "."), "--secret-path"),
         (("--secret-path", "short"), "16 to 64"),
         (("link",), "Start it once"),
+        (("--transport", "obfs4"), "--tls"),
+        (("--tls", "--transport", "not a name"), "NAME:PORT"),
+        (("--tls", "--transport", "obfs4:70000"), "NAME:PORT"),
+        (("--tls", "--port", "0", "--transport", "obfs4=/nonexistent"), "is not there"),
+        (("--tls", "--port", "0", "--transport", "nothing"), "Say which program"),
+        (("--tls", "--port", "0", "--transport", "obfs4=/bin/false"), "ended at once"),
+        (("--tls", "--transport", "obfs4", "--transport-option", "x"), "NAME:KEY=VALUE"),
+        (("--onion", "--tor-control", "127.0.0.1:1"), "control port"),
     ],
 )
 def test_wishes_that_cannot_be_granted(

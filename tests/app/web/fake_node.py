@@ -38,6 +38,9 @@ from volok.chat.views import (
 )
 from volok.store.vault import VaultLocked, WrongPassphrase
 
+from .fake_hints import FakeHints
+from .fake_ways import FakeWays
+
 NOW = 1_781_956_800.0
 """The clock of the tests: 20 June 2026, 12:00 UTC."""
 MINUTE = 60_000
@@ -398,7 +401,22 @@ class FakeNode:
         self.passphrase = passphrase
         self.chosen = Preferences()
         self.relays: tuple[RelayStatus, ...] = ()
+        self.heard: tuple[RelayStatus, ...] = ()
         self._changed = asyncio.Event()
+        self.out = FakeWays()
+        self.places = FakeHints()
+
+    @property
+    def hints(self) -> FakeHints:
+        if self._state != "open":
+            raise VaultLocked
+        return self.places
+
+    @property
+    def ways(self) -> FakeWays:
+        if self._state != "open":
+            raise VaultLocked
+        return self.out
 
     @property
     def state(self) -> NodeState:
@@ -449,7 +467,12 @@ class FakeNode:
     async def status(self) -> NodeStatus:
         waiting = sum(one.waiting for one in self._chat.people.values())
         return NodeStatus(
-            self._chat.own_name, self._state, self.relays, waiting, self.passphrase is not None
+            self._chat.own_name,
+            self._state,
+            self.relays,
+            waiting,
+            self.passphrase is not None,
+            self.heard,
         )
 
     async def status_changed(self) -> None:

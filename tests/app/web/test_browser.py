@@ -18,6 +18,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from volok.chat.views import ChatError, FileKind, MessageState
 
+from .fake_censor import censor, walk_out
 from .fake_node import FakeNode
 from .live import Site, launch, serve
 from .scenes import landscape, rich
@@ -328,6 +329,28 @@ async def test_when_the_node_stops_the_page_says_so_and_goes_on_later(
     await expect(page.locator("#text")).to_have_value("still here")
 
 
+async def test_the_doctor_looks_while_one_watches(page: Page, site: Site) -> None:
+    walk_out(site.node)
+    censor(site.node)
+    site.node.out.goes_on.clear()
+    await page.goto(f"{site.base}/doctor")
+    await page.get_by_role("checkbox").focus()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("status").filter(has_text="Looking names up")).to_be_visible()
+    await expect(page.get_by_role("progressbar")).to_have_attribute("value", "9")
+    site.node.out.goes_on.set()
+    await expect(page.locator(".verdict")).to_contain_text("2 of 3 relays can be reached")
+    await page.get_by_role("link", name="Add a way").click()
+    await page.locator("#add-folder summary").focus()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("/media/stick")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("status").filter(has_text="Added.")).to_be_visible()
+    assert site.node.out.added == [("folder", {"where": "/media/stick"})]
+
+
 async def _axe(chromium: Browser, site: Site, stops: Iterable[tuple[Stop, int, Theme]]) -> None:
     axe = ROOT / "node_modules" / "axe-core" / "axe.min.js"
     assert axe.exists(), "run `python tools/vendor.py` first"
@@ -357,7 +380,15 @@ SIGHTS: tuple[tuple[int, Theme], ...] = (
 )  # fmt: skip
 
 
-MORE = ("home-empty", "talk-menu", "talk-tray", "talk-key-changed", "settings-bare")
+MORE = (
+    "home-empty",
+    "talk-menu",
+    "talk-tray",
+    "talk-key-changed",
+    "settings-bare",
+    "paths-add",
+    "doctor-blocked",
+)
 
 
 async def test_axe_finds_nothing(chromium: Browser, site: Site) -> None:

@@ -10,7 +10,10 @@ from playwright.async_api import Page
 
 from volok.app.web.interface import NodeState, Preferences, RelayStatus
 from volok.chat.views import ChatError, Contact
+from volok.model.fountain_frames import FrameReader
 
+from .fake_censor import censor, walk_out
+from .fake_hints import tell
 from .fake_node import FakeNode
 from .live import Site
 from .scenes import landscape, rich
@@ -21,6 +24,19 @@ Act = Callable[[Page, Site], Awaitable[None]]
 
 async def _nothing(page: Page, site: Site) -> None:
     """The page as it comes."""
+
+
+OWN_EYE = """async () => {
+  const picture = new Image();
+  picture.src = document.getElementById("code").toDataURL();
+  await picture.decode();
+  const eye = document.createElement("canvas");
+  eye.width = 640;
+  eye.height = 480;
+  setInterval(() => eye.getContext("2d").drawImage(picture, 90, 10, 460, 460), 50);
+  navigator.mediaDevices.getUserMedia = async () => eye.captureStream();
+}"""
+"""A camera that sees the code as it is on the page at this moment, for as long as it is open."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,26 @@ class Stop:
 
 def _empty(node: FakeNode) -> None:
     node.relays = ()
+
+
+def _ways(node: FakeNode) -> None:
+    rich(node)
+    walk_out(node)
+
+
+def _blocked(node: FakeNode) -> None:
+    _ways(node)
+    censor(node)
+
+
+def _told(node: FakeNode) -> None:
+    rich(node)
+    tell(node)
+
+
+def _looking(node: FakeNode) -> None:
+    _ways(node)
+    node.out.goes_on.clear()
 
 
 def _offline(node: FakeNode) -> None:
@@ -174,6 +210,47 @@ async def _differs(page: Page, site: Site) -> None:
     await page.locator(".problem[role=alert]").first.wait_for()
 
 
+async def _lit(page: Page, site: Site) -> None:
+    await page.locator("#show .button").click()
+    await page.locator("#code:not([width='616'])").wait_for()  # it has been drawn upon
+
+
+async def _facing(page: Page, site: Site) -> None:
+    await _lit(page, site)
+    await page.locator("#read").click()
+    await page.locator("#finder video").wait_for()
+
+
+async def _came(page: Page, site: Site) -> None:
+    """The camera sees the page's own code, which the node has forgotten to be its own."""
+    await _lit(page, site)
+    await page.evaluate(OWN_EYE)
+    await page.locator("#hide").click()
+    site.app.state.light.reader = FrameReader()
+    await page.locator("#read").click()
+    await page.locator("#came .fortune, #read-problem:not([hidden])").wait_for()
+
+
+def _free(node: FakeNode) -> None:
+    _ways(node)
+    censor(node, free=True)
+
+
+async def _look(page: Page, site: Site) -> None:
+    await page.locator(".paper form .button").first.click()
+    await page.locator(".verdict").wait_for()
+
+
+async def _looks(page: Page, site: Site) -> None:
+    await page.locator(".paper form .button").first.click()
+    await page.locator("#looking").wait_for()
+
+
+async def _try(page: Page, site: Site) -> None:
+    await page.locator(".route .button.small").first.click()
+    await page.locator(".route [role=status]").wait_for()
+
+
 async def _details(page: Page, site: Site) -> None:
     for summary in await page.locator("summary").all():
         await summary.click()
@@ -229,7 +306,27 @@ STOPS = (
     Stop("settings-panic", "/settings", act=_ask),
     Stop("carry", "/carry"),
     Stop("carry-packed", "/carry", act=_press),
+    Stop("light", "/carry/light"),
+    Stop("light-shown", "/carry/light", act=_lit),
+    Stop("light-both", "/carry/light", act=_facing),
+    Stop("light-came", "/carry/light", act=_came),
+    Stop("light-refused", "/carry/light?invite={invite}", act=_came),
+    Stop("light-ru", "/carry/light", act=_lit, language="ru"),
+    Stop("light-came-ru", "/carry/light", act=_came, language="ru"),
     Stop("backup", "/backup"),
     Stop("backup-made", "/backup", act=_press, passphrase=None),
+    Stop("paths", "/paths", _ways),
+    Stop("paths-ru", "/paths", _ways, _details, language="ru"),
+    Stop("paths-none", "/paths", _empty),
+    Stop("paths-add", "/paths", _ways, act=_details),
+    Stop("paths-tried", "/paths", _ways, act=_try),
+    Stop("hints", "/hints", _told, act=_details),
+    Stop("hints-ru", "/hints", _told, language="ru"),
+    Stop("hints-none", "/hints", _empty),
+    Stop("doctor", "/doctor", _ways),
+    Stop("doctor-looks", "/doctor", _looking, act=_looks),
+    Stop("doctor-blocked", "/doctor", _blocked, act=_look),
+    Stop("doctor-blocked-ru", "/doctor", _blocked, act=_look, language="ru"),
+    Stop("doctor-free", "/doctor", _free, act=_look),
     Stop("missing", "/nothing-here"),
 )

@@ -58,6 +58,9 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
                 output.say(f"  {relay['problem']}", "yellow")
             if relay["guards_inboxes"] is False:
                 output.say("  Warning: it shows your sealed mail to anybody who asks.", "yellow")
+        for relay in report["heard"]:
+            said = RELAY_STATES[relay["state"]]
+            output.say(f"{relay['url']}: from a contact, because yours are gone; {said}")
         if report["state"] == "open" and not report["relays"]:
             output.say("You have no relay: only what is carried by hand arrives.", "yellow")
 

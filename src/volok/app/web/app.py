@@ -16,11 +16,15 @@ from volok.app.web import (
     carry,
     contacts,
     conversation,
+    doctor,
     entrance,
     errors,
     files,
+    hints,
     invites,
+    light,
     pages,
+    paths,
     settings,
 )
 from volok.app.web.assets import asset
@@ -72,10 +76,21 @@ ROUTES = [
     Route("/invites/{id}/revoke", invites.revoke, methods=_POST),
     Route("/accept", invites.accept, methods=_BOTH),
     Route("/settings", settings.settings, methods=_BOTH),
+    Route("/paths", paths.paths, methods=_GET),
+    Route("/paths/add", paths.add, methods=_POST),
+    Route("/paths/remove", paths.remove, methods=_POST),
+    Route("/paths/test", paths.test, methods=_POST),
+    Route("/hints", hints.hints, methods=_BOTH),
+    Route("/doctor", doctor.doctor, methods=_BOTH),
+    Route("/doctor/progress", doctor.progress, methods=_GET),
     Route("/backup", carry.backup, methods=_BOTH),
     Route("/carry", carry.carry, methods=_GET),
     Route("/carry/export", carry.export_bundle, methods=_POST),
     Route("/carry/import", carry.import_bundle, methods=_POST),
+    Route("/carry/light", light.page, methods=_GET),
+    Route("/carry/light/show", light.show, methods=_POST),
+    Route("/carry/light/read", light.read, methods=_POST),
+    Route("/carry/light/{id}/frames", light.frames, methods=_GET),
     Route("/downloads/{id}", download, methods=_GET),
 ]
 
@@ -89,6 +104,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         locking.cancel()
         with suppress(asyncio.CancelledError):
             await locking
+        await doctor.close(app.state.examiner)
 
 
 def create_app(node: WebNode, settings: WebSettings) -> Starlette:
@@ -109,6 +125,8 @@ def create_app(node: WebNode, settings: WebSettings) -> Starlette:
         downloads=Downloads(settings),
         environments=environments(settings),
     )
+    app.state.examiner = doctor.Examiner()
+    app.state.light = light.Light()
     return app
 
 

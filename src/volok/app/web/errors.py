@@ -14,8 +14,9 @@ from volok.chat.views import ChatError
 from volok.store.blobs import BlobError, BlobsFull
 from volok.store.store import StoreError, StoreFull
 from volok.store.vault import VaultDestroyed, VaultError, VaultFull, VaultLocked
+from volok.sync.bundle import BundleError
 
-STATED = (ChatError, NodeError, VaultError, StoreError, BlobError)
+STATED = (ChatError, NodeError, VaultError, StoreError, BlobError, BundleError)
 """Errors whose text, or else whose docstring, is the sentence for the person."""
 
 _PLACES = {"new": "/welcome", "locked": "/unlock", "destroyed": "/destroyed", "open": "/"}

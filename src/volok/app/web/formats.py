@@ -99,6 +99,13 @@ def span(seconds: int, language: Language) -> str:
     return text % {"count": count}
 
 
+def relay_name(url: str) -> str:
+    """The address of a relay for a list: without its secret path and the pin of its key."""
+    scheme, mark, rest = url.partition("://")
+    host = rest.partition("#")[0].partition("/")[0]
+    return f"{scheme}{mark}{host}"
+
+
 def initials(name: str) -> str:
     """One or two letters for a picture of a name."""
     words = [word for word in name.split() if any(letter.isalnum() for letter in word)]
@@ -194,6 +201,8 @@ def connection(status: NodeStatus, language: Language) -> tuple[str, str]:
             "Connected through %(up)s of %(total)s relays.",
             total,
         )
+    elif any(relay.state == "connected" for relay in status.heard):
+        mood, how = "good", _("Connected through a relay from a contact.")
     elif any(relay.state == "connecting" for relay in status.relays):
         mood, how = "busy", _("Connecting…")
     else:

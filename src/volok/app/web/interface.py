@@ -12,6 +12,8 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Literal, Protocol
 
+from volok.app.web.hints_interface import WebHints
+from volok.app.web.paths_interface import WebWays
 from volok.chat.views import (
     Change,
     Contact,
@@ -28,6 +30,10 @@ RelayState = Literal["connected", "connecting", "failed"]
 
 class NodeError(Exception):
     """The node cannot do what it was asked for; the text says why and what to do."""
+
+
+class NothingWaits(NodeError):
+    """Nothing waits to be carried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class NodeStatus:
     waiting: int = 0
     """Messages of ours without receipt."""
     has_passphrase: bool = False
+    heard: tuple[RelayStatus, ...] = ()
+    """Relays that contacts told us of and that are used because none of `relays` can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,14 @@ class WebNode(Protocol):
     def chat(self) -> WebChat:
         """The conversations. Raises VaultLocked unless the state is `open`."""
 
+    @property
+    def hints(self) -> WebHints:
+        """What contacts tell each other of. Raises VaultLocked unless the state is `open`."""
+
+    @property
+    def ways(self) -> WebWays:
+        """The ways out, and the doctor. Raises VaultLocked unless the state is `open`."""
+
     async def create(self, name: str, relays: Sequence[str], passphrase: str | None) -> None: ...
     async def unlock(self, passphrase: str | None) -> None:
         """Open the vault. Raises WrongPassphrase, VaultTooNew, VaultError."""
@@ -172,7 +188,9 @@ class WebNode(Protocol):
     async def restore(self, path: Path, passphrase_or_code: str) -> None:
         """Take up a backup; only in state `new`. Raises WrongPassphrase, NodeError."""
 
-    async def export_bundle(self, path: Path, contact_id: str | None) -> ExportReport: ...
+    async def export_bundle(self, path: Path, contact_id: str | None) -> ExportReport:
+        """Raises NothingWaits, NodeError."""
+
     async def import_bundle(self, path: Path) -> ImportReport:
         """Raises NodeError when this is no bundle, or not for us."""
 

@@ -101,6 +101,7 @@ def _environment(speech: Language, settings: WebSettings) -> Environment:
         # `_` takes its text for safe HTML: what is not written in a template goes through this.
         "translated": speech.gettext,
         "minutes": formats.minutes,
+        "relay_name": formats.relay_name,
         "initials": formats.initials,
         "tone": formats.tone,
         "jumbo": formats.jumbo,
