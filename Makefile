@@ -39,6 +39,7 @@ docs: setup-demo ## Write docs/cli.md, docs/settings.md and the tables of figure
 	@$(PYTHON) tools/cli_docs.py
 	@$(PYTHON) tools/settings_docs.py
 	@$(PYTHON) tools/figures.py
+	@$(PYTHON) tools/lab_results.py
 
 bench: setup-bench ## Measure; writes bench/results.json and the tables made from it
 	@$(PYTHON) -m bench

@@ -160,7 +160,7 @@ class _Waiting:
     async def counters(self) -> _Counters:
         """As they stand now."""
         table = (await self._world.done(self._host, ("cat", "/proc/net/dev"))).decode()
-        line = next(line for line in table.splitlines() if line.strip().startswith("tun"))
+        line = next(line for line in table.splitlines() if line.strip().startswith("lan"))
         numbers = [int(number) for number in line.split(":")[1].split()]
         assert self._node is not None
         wake_ups, cpu = _work_of(self._node.pid)

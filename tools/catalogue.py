@@ -12,7 +12,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from volok.app import carrying
 from volok.store import blobs, store, vault
+from volok.sync import bundle
 
 WEB = Path(__file__).resolve().parent.parent / "src" / "volok" / "app" / "web"
 _METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -25,6 +27,11 @@ _STATED = (
     vault.VaultDestroyed,
     store.StoreFull,
     blobs.BlobsFull,
+    bundle.InvalidBundle,
+    bundle.BundleTooNew,
+    bundle.BundleNotForUs,
+    bundle.BundleTooLarge,
+    carrying.NothingWaits,
 )
 """Errors whose docstring a person may read."""
 

@@ -53,11 +53,14 @@ def rewrite(text: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def load() -> list[Outcome]:
-    """The outcomes of the runs that were kept."""
+    """The outcomes of the runs that were kept; none where there were none."""
+    if not RESULTS.exists():
+        return []
     return report.load(RESULTS.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    kept = load()
+    if not (kept := load()):
+        sys.exit()
     README.write_text(rewrite(README.read_text(encoding="utf-8"), kept), encoding="utf-8")
     PICTURE.write_text(picture.draw(kept), encoding="utf-8")

@@ -17,6 +17,7 @@ FILES = {
     "htmx.org": ("dist/htmx.min.js", "LICENSE"),
     "htmx-ext-sse": ("dist/sse.min.js", "LICENSE"),
     "jsqr": ("dist/jsQR.js", "LICENSE"),
+    "qr": ("decode.js", "index.js", "LICENSE"),
 }
 """What is copied from each package; a licence gets its package's name."""
 

@@ -29,7 +29,7 @@ PLACE = Place("here", "relay.example:443")
 ONION = f"ws://{'a' * 56}.onion"
 BRIDGE = "obfs4 192.0.2.1:443 0123456789ABCDEF0123456789ABCDEF01234567 cert=x iat-mode=0"
 OLD_STATES = Path(__file__).parents[1] / "old_states"
-SHAPES = ["direct", "direct-record", "direct-segment", "direct-nameless"]
+SHAPES = ["direct", "direct-record", "direct-segment", "direct-nameless", "direct-browser"]
 
 
 @pytest.fixture

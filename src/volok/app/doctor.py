@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from volok.app.drops import Drops, DropView
 from volok.app.errors import STATED, sentence
-from volok.app.path_making import SHAPES
+from volok.app.path_making import BROWSER, SHAPES
 from volok.app.paths import NodePaths
 from volok.app.web.formats import relay_name
 from volok.app.wiring import Parts
@@ -98,7 +98,7 @@ class Doctor:
         """Try a relay by each path that is not direct."""
         if not target.is_relay:
             return ()
-        straight = {name for name, *_ in SHAPES}
+        straight = {BROWSER[0], *(name for name, *_ in SHAPES)}
         paths = self._parts.paths
         names = [
             one.name

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from volok.app.path_records import parse_tor, serves
@@ -26,24 +28,14 @@ TOR_FOLDER, TRANSPORTS_FOLDER = "tor", "transports"
 _SECURE = ("wss:", "https:")
 
 
-class ShapedPath(LivePath):
-    """The direct path in one shape, made when it is first used: reading the authorities of the
-    system takes a while. `shape` None: as the libraries have it."""
+class LaterPath(LivePath):
+    """A direct path that is made when it is first used: reading the authorities of the system, and
+    loading a browser's library, take a while."""
 
-    def __init__(
-        self,
-        cost: float,
-        shape: Shape | None,
-        tls: ssl.SSLContext | None,
-        dial: Dial,
-        guard: Guard,
-    ) -> None:
+    def __init__(self, cost: float, make: Callable[[], LivePath]) -> None:
         self._capabilities = replace(DIRECT, cost=cost)
-        self._shape = shape
-        self._tls = tls
-        self._dial = dial
-        self._guard = guard
-        self._made: DirectPath | None = None
+        self._make = make
+        self._made: LivePath | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -66,11 +58,9 @@ class ShapedPath(LivePath):
             await self._made.close()
 
     @property
-    def _path(self) -> DirectPath:
+    def _path(self) -> LivePath:
         if self._made is None:
-            self._made = DirectPath(
-                tls=self._tls, shape=self._shape, dial=self._dial, guard=self._guard
-            )
+            self._made = self._make()
         return self._made
 
 
@@ -100,14 +90,27 @@ SHAPES: tuple[tuple[str, str, Shape], ...] = (
 """The direct path in its shapes, cheapest first: name, description, shape."""
 
 
-def direct_candidates(tls: ssl.SSLContext | None, dial: Dial, guard: Guard) -> list[Candidate]:
-    """The direct path in its shapes."""
+BROWSER = ("direct-browser", "straight, with the greeting of a browser")
+"""The direct path that looks like a browser, dearer than the shapes: name, description."""
+
+
+def direct_candidates(
+    tls: ssl.SSLContext | None, dial: Dial, guard: Guard, random: Callable[[int], bytes]
+) -> list[Candidate]:
+    """The direct path in its shapes, and looking like a browser."""
     candidates = []
     for place, (name, _, shape) in enumerate(SHAPES):
         # The plainest one also serves relays without TLS, and is as the libraries have it.
-        path = ShapedPath(1.0 + place / 10, shape if place else None, tls, dial, guard)
+        make = partial(DirectPath, tls=tls, shape=shape if place else None, dial=dial, guard=guard)
+        path = LaterPath(1.0 + place / 10, make)
         candidates.append(Candidate(name, path, _secure_only if place else _by_name))
-    return candidates
+
+    def browser() -> LivePath:
+        module = import_module("volok.paths.browser")
+        made: LivePath = module.BrowserPath(dial, lambda: random(1)[0] / 256)
+        return made
+
+    return [*candidates, Candidate(BROWSER[0], LaterPath(1.4, browser), _secure_only)]
 
 
 def transport_candidates(folder: Path, guard: Guard) -> list[Candidate]:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from volok.app.path_making import (
+    BROWSER,
     SHAPES,
     configured_candidate,
     direct_candidates,
@@ -144,7 +145,7 @@ class NodePaths:
         configured = parse_configured(await vault.read(lambda tx: _value(tx, CONFIGURED)))
         guard = Guard()
         names = Names(guard=guard)
-        shapes = direct_candidates(tls, names.dial, guard)
+        shapes = direct_candidates(tls, names.dial, guard, random)
         direct = [*shapes, *transport_candidates(folder, guard)]
         made = cls(vault, paths, calls, direct, configured, make, now, settings)
         made.guard = guard
@@ -153,7 +154,7 @@ class NodePaths:
 
     def views(self) -> tuple[PathView, ...]:
         """All paths, cheapest first; transports that no program speaks are left out."""
-        about = {name: text for name, text, _ in SHAPES}
+        about = dict([*((name, text) for name, text, _ in SHAPES), BROWSER])
         views: list[PathView] = []
         for one in self._direct:
             learns = one.path.capabilities.observer_learns

@@ -28,9 +28,9 @@ import wreq
 from wreq import exceptions as wreq_errors
 
 from volok.model.relay_link import InvalidFragment, RelayPin, split_fragment
+from volok.paths.browser_gate import Gate
 from volok.paths.direct import DirectSettings
 from volok.paths.live import Capabilities, FrameTooBig, LivePath, PathError, Response, Socket
-from volok.paths.names import Dialled
 from volok.paths.shape import Dial
 from volok.paths.tcp import hold, is_stuck, traffic
 
@@ -59,9 +59,6 @@ _UNREACHED = "The relay cannot be reached."
 _NOT_MEANT = "The relay cannot show that it is the one you mean: its certificate is not valid."
 _LOST = "The connection was lost."
 _TOO_BIG = 1009
-_MOST_ASKED = 4096
-"""Bytes of what the library may say to the gate before it is let through."""
-_BLOCK = 65536
 _LAST_WORD = 1.0
 """Seconds for the reason of a connection's end to come."""
 _KEEP = datetime.timedelta(seconds=5)
@@ -86,7 +83,7 @@ class BrowserPath(LivePath):
         self._browser = int(chance() * len(BROWSERS))
         self._authorities = authorities or _authorities()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._gates: dict[tuple[str, int], _Gate] = {}
+        self._gates: dict[tuple[str, int], Gate] = {}
         self._known: dict[RelayPin, bytes] = {}
         self._runtime: wreq.runtime.Runtime | None = None
 
@@ -160,7 +157,7 @@ class BrowserPath(LivePath):
             self._folder.cleanup()
             self._folder = None
 
-    async def _open(self, url: str, scheme: str) -> tuple[str, RelayPin | None, _Gate]:
+    async def _open(self, url: str, scheme: str) -> tuple[str, RelayPin | None, Gate]:
         """The URL as the library gets it, the pin, and the gate that leads to the relay."""
         try:
             plain, pin = split_fragment(url)
@@ -175,7 +172,7 @@ class BrowserPath(LivePath):
         if pin is not None and pin.sni:
             parts = parts._replace(netloc=f"{pin.sni}:{port}")
         if (host, port) not in self._gates:
-            gate = self._gates[host, port] = _Gate(self._dial, host, port, self._settings)
+            gate = self._gates[host, port] = Gate(self._dial, host, port, self._settings)
             await gate.open(self._socket_path(len(self._gates)))
         return parts.geturl(), pin, self._gates[host, port]
 
@@ -185,7 +182,7 @@ class BrowserPath(LivePath):
         return str(Path(self._folder.name) / f"gate{number}")
 
     async def _client(
-        self, target: str, pin: RelayPin | None, gate: _Gate, **options: Any
+        self, target: str, pin: RelayPin | None, gate: Gate, **options: Any
     ) -> wreq.Client:
         if pin is None:
             return self._made(gate, tls_verify=self._authorities or True, **options)
@@ -194,7 +191,7 @@ class BrowserPath(LivePath):
         only = wreq.CertStore.from_der_certs([self._known[pin]])
         return self._made(gate, tls_verify=only, tls_verify_hostname=False, **options)
 
-    async def _visit(self, target: str, pin: RelayPin, gate: _Gate) -> bytes:
+    async def _visit(self, target: str, pin: RelayPin, gate: Gate) -> bytes:
         """The relay's certificate (DER), looked at where a stranger may look."""
         stranger = self._made(gate, tls_verify=False, tls_verify_hostname=False, tls_info=True)
         root = urlsplit(target)._replace(scheme="https", path="/", query="").geturl()
@@ -208,7 +205,7 @@ class BrowserPath(LivePath):
         gate.proved()
         return bytes(shown)
 
-    def _made(self, gate: _Gate, **options: Any) -> wreq.Client:
+    def _made(self, gate: Gate, **options: Any) -> wreq.Client:
         self._runtime = self._runtime or wreq.runtime.Runtime(workers=1)
         browser = BROWSERS[self._browser % len(BROWSERS)]
         return wreq.Client(
@@ -219,83 +216,6 @@ class BrowserPath(LivePath):
             pool_idle_timeout=_KEEP,
             **options,
         )
-
-
-class _Gate:
-    """Leads whoever comes to one relay."""
-
-    def __init__(self, dial: Dial, host: str, port: int, settings: DirectSettings) -> None:
-        self.path = ""
-        self.latest: socket.socket | None = None
-        """The socket to the relay that was opened last."""
-        self.refused: Exception | None = None
-        """Why the relay could not be dialled the last time."""
-        self._dial = dial
-        self._host = host
-        self._port = port
-        self._patience = settings.open_timeout
-        self._server: asyncio.Server | None = None
-        self._visits: set[asyncio.Task[None]] = set()
-
-    async def open(self, path: str) -> None:
-        """Listen at this place in the file system. Raises PathError."""
-        try:
-            self._server = await asyncio.start_unix_server(self._visit, path, limit=_BLOCK)
-        except (OSError, AttributeError) as error:  # Windows has none
-            raise PathError("This system cannot look like a browser.") from error
-        self.path = path
-
-    async def close(self) -> None:
-        """Close it, and every connection through it."""
-        if self._server is not None:
-            self._server.close()
-        for visit in list(self._visits):
-            visit.cancel()
-        await asyncio.gather(*self._visits, return_exceptions=True)
-
-    def proved(self) -> None:
-        """Whoever was reached last has shown the right key or certificate."""
-        if isinstance(self.latest, Dialled):
-            self.latest.proved()
-
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._visits.add(task)
-        try:
-            await self._lead(reader, writer)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass
-        except asyncio.CancelledError:
-            pass  # by `close`; the server that made the task would report it as an error
-        finally:
-            self._visits.discard(task)
-            writer.close()
-
-    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with asyncio.timeout(self._patience):
-            asked = await reader.readuntil(b"\r\n\r\n")
-            if len(asked) > _MOST_ASKED or not asked.startswith(b"CONNECT "):
-                return
-            try:
-                connection = await self._dial(self._host, self._port)
-            except OSError as error:
-                self.refused = error
-                writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
-                return
-        self.refused, self.latest = None, connection
-        there, onward = await asyncio.open_connection(sock=connection)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        ways = [
-            asyncio.create_task(_carry(reader, onward)),
-            asyncio.create_task(_carry(there, writer)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            onward.close()
 
 
 class _BrowserSocket(Socket):
@@ -378,13 +298,6 @@ class _BrowserSocket(Socket):
                 waiting.set_result(None)
 
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(_BLOCK):
-            writer.write(data)
-            await writer.drain()
-
-
 async def _pieces(answer: wreq.Response) -> AsyncIterator[bytes]:
     try:
         async for piece in answer.stream():
@@ -400,7 +313,7 @@ def _authorities() -> Path | None:
     return Path(known) if known else None
 
 
-def _sentence(error: Exception, gate: _Gate) -> str:
+def _sentence(error: Exception, gate: Gate) -> str:
     if isinstance(error, TimeoutError | wreq_errors.TimeoutError):
         return "The relay does not answer in time."
     if isinstance(gate.refused, ConnectionRefusedError):
