@@ -56,6 +56,7 @@ class Way:
 def ways() -> list[Way]:
     """All that are measured."""
     dav, mailbox = ground.DROP_INSIDE.names[0], mail.ACCOUNTS["ana"]
+    post = ground.MAIL_INSIDE.names[0]
     account = ("--password-file", "PASSWORD", "--yes")
     return [
         Way("nothing"),
@@ -69,11 +70,10 @@ def ways() -> list[Way]:
         ),
         Way(
             "e-mail",
-            place=(f"mail://{mailbox.address}", *account),
+            place=(f"mail://{mailbox.address}", "--imap", post, "--smtp", post, *account),
             password=mailbox.password,
         ),
         Way("local network", place=("lan", "--yes")),
-        Way("Tor", relays=1, place=("tor",)),
     ]
 
 
@@ -93,14 +93,17 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counters:
+class Counters:
+    """What was counted of one node up to some moment."""
+
     received: int
     sent: int
     packets: int
     wake_ups: int
     cpu: float
 
-    def since(self, before: _Counters, way: str, seconds: float) -> Cost:
+    def since(self, before: Counters, way: str, seconds: float) -> Cost:
+        """What an hour costs, by what came after `before`, within so many seconds."""
         hours = seconds / HOUR
         return Cost(
             way,
@@ -157,14 +160,14 @@ class _Waiting:
         argv = (*VOLOK, "--home", str(self._home), *arguments)
         await asyncio.wait_for(self._world.done(self._host, argv), PATIENCE)
 
-    async def counters(self) -> _Counters:
+    async def counters(self) -> Counters:
         """As they stand now."""
         table = (await self._world.done(self._host, ("cat", "/proc/net/dev"))).decode()
         line = next(line for line in table.splitlines() if line.strip().startswith("lan"))
         numbers = [int(number) for number in line.split(":")[1].split()]
         assert self._node is not None
-        wake_ups, cpu = _work_of(self._node.pid)
-        return _Counters(numbers[0], numbers[8], numbers[1] + numbers[9], wake_ups, cpu)
+        wake_ups, cpu = work_of(self._node.pid)
+        return Counters(numbers[0], numbers[8], numbers[1] + numbers[9], wake_ups, cpu)
 
     async def close(self) -> None:
         """End the node."""
@@ -172,7 +175,7 @@ class _Waiting:
             await end(self._node)
 
 
-def _work_of(session: int) -> tuple[int, float]:
+def work_of(session: int) -> tuple[int, float]:
     """Wake-ups and seconds of processor so far, of a node and of what it started: its session."""
     wake_ups, ticks = 0, 0
     for process in Path("/proc").glob("[0-9]*"):
@@ -190,11 +193,11 @@ def _work_of(session: int) -> tuple[int, float]:
 async def measure(
     seconds: float, settle: float = SETTLE, told: Console | None = None
 ) -> list[Cost]:
-    """Let a node wait for each way, all at once. Ways whose program is missing are left out.
+    """Let a node wait for each way, all at once.
 
     Raises WorldBroken, LabUnavailable.
     """
-    chosen = [way for way in ways() if way.name not in ("Tor", "local network", "e-mail")]
+    chosen = ways()
     hosts = ground.WAITING[: len(chosen)]
     async with World.make(catalogue.ordinary(), (*ground.HOSTS, *hosts)) as world:
         nodes = [_Waiting(world, host, way) for host, way in zip(hosts, chosen, strict=True)]

@@ -87,6 +87,15 @@ def test_figures_are_those_measured() -> None:
         assert text == figures.rewrite(text, figures.load()), "run `make docs`"
 
 
+def test_the_table_of_the_lab_is_that_of_the_kept_runs() -> None:
+    results = tool("lab_results")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    kept = results.load()
+    assert kept
+    assert readme == results.rewrite(readme, kept), "run `make docs`"
+    assert results.PICTURE.read_text(encoding="utf-8") == results.picture.draw(kept)
+
+
 def test_figures_replace_a_block_and_nothing_else() -> None:
     figures = tool("figures")
     text = "a\n<!-- figures:start speed -->\nold\n<!-- figures:end -->\nb\n"

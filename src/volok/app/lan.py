@@ -88,7 +88,7 @@ class LanSettings:
     """In which several changes of contacts count as one."""
     test: float = 3.0
     """How long a test waits for others."""
-    invite_wait: float = 8.0
+    invite_wait: float = 20.0
     """How long the bundle of an invite is looked for."""
     ask_again: float = 1.0
     """Until those are asked again who had no such bundle; they may have just made it."""
