@@ -1,7 +1,8 @@
 """The ground of the lab: which hosts there are, where they stand, and what they are called.
 
 Addresses come from the ranges kept for documentation (RFC 5737), names from the domains kept for it
-(RFC 2606). 192.0.2.0/24 is the country; the other two ranges lie abroad.
+(RFC 2606). 192.0.2.0/24 is the country; the other two ranges lie abroad. Their upper part belongs to
+providers of people, the rest to hosters.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from lab.censor import Ground
 
 COUNTRY = IPv4Network("192.0.2.0/24")
 """The network of the country: its border is the one that is watched."""
-HOSTERS = (IPv4Network("203.0.113.0/24"), IPv4Network("198.51.100.0/24"))
+HOSTERS = (IPv4Network("203.0.113.0/24"), IPv4Network("198.51.100.0/25"))
 """Networks of foreign hosters."""
 
 
@@ -41,7 +42,7 @@ DROP_INSIDE = Host("drop-inside", "192.0.2.30", ("drop.inside.example",))
 RESOLVER = Host("resolver", "192.0.2.53")
 WEB_INSIDE = Host("web-inside", "192.0.2.80", ("news.inside.example",))
 CENSOR = Host("censor", "192.0.2.99")
-CLARA = Host("clara", "198.51.100.10")
+CLARA = Host("clara", "198.51.100.210")
 RELAY1 = Host("relay1", "203.0.113.11", ("relay1.example",))
 RELAY2 = Host("relay2", "203.0.113.12", ("relay2.example",))
 RELAY3 = Host("relay3", "198.51.100.13", ("relay3.example",))
