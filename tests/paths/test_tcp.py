@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
-from volok.paths.tcp import hold, is_stuck, traffic
+from volok.paths.tcp import hold, is_stuck, socket_of, traffic
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="Only Linux tells.")
 
@@ -72,3 +73,19 @@ async def test_of_what_is_no_tcp_nothing_is_known() -> None:
     closed = socket.socket()
     closed.close()
     assert traffic(closed) is None
+
+
+def test_a_connection_that_is_gone_has_no_socket() -> None:
+    async def main() -> None:
+        listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        async with listener:
+            port = listener.sockets[0].getsockname()[1]
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert is_stuck(socket_of(writer.transport)) is False
+            writer.transport.abort()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert is_stuck(socket_of(writer.transport)) is None
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -46,7 +46,7 @@ from volok.paths.live import (
 from volok.paths.names import Names
 from volok.paths.shape import Dial, Shape, ShapedTls
 from volok.paths.shape_http import HTTPCORE_ERRORS, Stuck, shaped_pool
-from volok.paths.tcp import hold, is_stuck, traffic
+from volok.paths.tcp import hold, is_stuck, socket_of, traffic
 
 # Both libraries can write URLs, headers and frames to their logs; ours must never hold them.
 _SILENT = logging.Logger("volok.paths.silent", logging.CRITICAL + 1)
@@ -292,13 +292,13 @@ class _DirectSocket(Socket):
         self._connection.transport.abort()
 
     def stuck(self) -> bool | None:
-        return is_stuck(self._connection.transport.get_extra_info("socket"))
+        return is_stuck(socket_of(self._connection.transport))
 
     def traffic(self) -> tuple[int, int, int] | None:
-        return traffic(self._connection.transport.get_extra_info("socket"))
+        return traffic(socket_of(self._connection.transport))
 
     def hold(self, on: bool) -> None:
-        hold(self._connection.transport.get_extra_info("socket"), on)
+        hold(socket_of(self._connection.transport), on)
 
     async def close(self) -> None:
         try:

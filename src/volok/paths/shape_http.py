@@ -13,7 +13,7 @@ import httpcore
 
 from volok.model.relay_link import RelayPin
 from volok.paths.shape import Dial, ShapedTls
-from volok.paths.tcp import is_stuck
+from volok.paths.tcp import is_stuck, socket_of
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class _Encrypted(httpcore.AsyncNetworkStream):
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait((task,), timeout=_LOOK))[0]:
-                if is_stuck(self._writer.get_extra_info("socket")):
+                if is_stuck(socket_of(self._writer.transport)):
                     self._writer.transport.abort()
                     raise Stuck
             return task.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from contextlib import suppress
@@ -14,6 +15,15 @@ _RETRANSMITS, _UNACKED, _LAST_ACK, _REPEATED = 2, 8 + 4, 8 + 12, 8 + 23
 _ACKED, _RECEIVED, _OUT, _IN = 34, 35, 36, 37
 _REPEATS = 3
 _SILENCE = 2000
+
+
+def socket_of(transport: asyncio.BaseTransport) -> Any:
+    """The socket under a transport; None when there is none any more: uvloop raises an error (of
+    one of two kinds) where asyncio gives nothing."""
+    try:
+        return transport.get_extra_info("socket")
+    except (OSError, ValueError):
+        return None
 
 
 def hold(connection: Any, on: bool) -> None:
