@@ -18,11 +18,11 @@ _SILENCE = 2000
 
 
 def socket_of(transport: asyncio.BaseTransport) -> Any:
-    """The socket under a transport; None when there is none any more: uvloop raises an error (of
-    one of two kinds) where asyncio gives nothing."""
+    """The socket under a transport; None when there is none any more: uvloop raises an error where
+    asyncio gives nothing."""
     try:
         return transport.get_extra_info("socket")
-    except (OSError, ValueError):
+    except OSError:
         return None
 
 
@@ -31,7 +31,7 @@ def hold(connection: Any, on: bool) -> None:
     does nothing."""
     option = getattr(socket, "TCP_CORK", None)
     if option is not None and connection is not None:
-        with suppress(OSError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError):
             connection.setsockopt(socket.IPPROTO_TCP, option, int(on))
 
 
@@ -63,5 +63,5 @@ def _info(connection: Any) -> tuple[int, ...] | None:
         return None
     try:
         return _INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, option, _INFO.size))
-    except (OSError, AttributeError, struct.error):
+    except (OSError, ValueError, AttributeError, struct.error):  # ValueError: closed, uvloop
         return None
