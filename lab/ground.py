@@ -1,8 +1,8 @@
 """The ground of the lab: which hosts there are, where they stand, and what they are called.
 
 Addresses come from the ranges kept for documentation (RFC 5737), names from the domains kept for it
-(RFC 2606). 192.0.2.0/24 is the country; the other two ranges lie abroad. Their upper part belongs to
-providers of people, the rest to hosters.
+(RFC 2606). 192.0.2.0/24 is the country; the other two ranges lie abroad. The upper half of one of
+them belongs to providers of people, the rest to hosters.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def cell(outcome: Outcome | None) -> str:
     """What one system delivered under one profile."""
     if outcome is None:
         return "not run"
-    share, wait = picture.words(outcome)
+    share, wait = (words.replace("*", r"\*") for words in picture.words(outcome))
     return f"**{share}**, {wait}" if outcome.all_delivered else f"{share}, {wait}"
 
 
@@ -43,7 +43,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
         for profile in profiles
     ]
     head = [f"| Profile | {' | '.join(systems)} |", "|---" * (len(systems) + 1) + "|"]
-    note = ["", report.UNHARMED] if any(outcome.unharmed for outcome in outcomes) else []
+    marked = any(outcome.unharmed for outcome in outcomes)
+    note = ["", report.UNHARMED.replace("*", r"\*")] if marked else []
     return "\n".join([*head, *rows, *note]) + "\n"
 
 
