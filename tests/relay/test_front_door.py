@@ -164,9 +164,9 @@ async def test_a_planted_difference_is_found(
 
 
 async def _tells(relay: Covered, one: bytes, other: bytes, runs: int) -> bool:
-    """Whether each of so many runs of 300 requests each tells the two apart at p = 0.01."""
+    """Whether each of so many runs of 1,000 requests each tells the two apart at p = 0.01."""
     for _ in range(runs):
-        if _p_value(*await _times(relay, one, other, 300)) >= 0.01:
+        if _p_value(*await _times(relay, one, other, 1000)) >= 0.01:
             return False
     return True
 
