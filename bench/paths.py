@@ -91,7 +91,7 @@ async def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         relay = await RelayProcess.on(Path(folder) / "relay")
         vault = await SqliteVault.open(Path(folder) / "vault.db", bytes(32), MIGRATIONS)
-        paths = await NodePaths.open(vault, time.time, CRYPTO.random)
+        paths = await NodePaths.open(vault, time.time, CRYPTO.random, Path(folder))
         direct = DirectPath()
         try:
             texts = [[frame() for _ in range(count + WARM_UP)] for _ in range(2)]
