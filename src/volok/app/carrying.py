@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -17,11 +18,12 @@ from volok.app.web import interface
 from volok.app.web.interface import ExportReport, ImportReport
 from volok.app.wiring import Parts
 from volok.chat.people import Parcel
-from volok.model.crypto import Crypto
+from volok.model.crypto import Crypto, CryptoError
 from volok.model.event import Event, InvalidEvent, parse_event, verify_event
 from volok.store.blobs import BlobMismatch
 from volok.store.store import Outcome
 from volok.sync.bundle import InboxKey, OpenedPart, Part, read_bundle, write_bundle
+from volok.sync.drops import bare
 
 _BATCH = 200
 """Events that are checked and stored together."""
@@ -84,6 +86,24 @@ async def bundle_part(parts: Parts, parcel: Parcel) -> Part:
         events=parcel.events,
         blobs=[(name, parts.blobs.read(name)) for name in here],
     )
+
+
+async def sealed_part(
+    parts: Parts, contact: str, numbers: Sequence[int], blobs: Sequence[str], crypto: Crypto
+) -> bytes | None:
+    """What lies in a drop, or goes to a neighbour: the part of a bundle for one contact with these
+    contents and blobs, without its framing. None when there is nothing to give, or when the contact
+    has no key that one can seal to."""
+    try:
+        parcel = await parts.chat.parcel_of(contact, numbers, blobs)
+        part = await bundle_part(parts, parcel) if parcel else None
+        if part is None or not (part.events or part.blobs):
+            return None
+        bundle = io.BytesIO()
+        await write_bundle(bundle, [part], crypto)
+    except CryptoError:
+        return None
+    return bare(bundle.getvalue())
 
 
 async def import_bundle(parts: Parts, path: Path, crypto: Crypto, now: int) -> ImportReport:

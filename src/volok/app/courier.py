@@ -13,20 +13,19 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from volok.app.carrying import bundle_keys, bundle_part, take_in
+from volok.app.carrying import bundle_keys, sealed_part, take_in
 from volok.app.wiring import Parts
 from volok.chat.people import Waiting
 from volok.chat.records import set_setting, setting
-from volok.model.crypto import Crypto, CryptoError
+from volok.model.crypto import Crypto
 from volok.paths.drop import NAME_BYTES, Drop, DropError, FileMissing, FileReturned, drop_name
 from volok.store.vault import Transaction
-from volok.sync.bundle import SEALED_KEY_BYTES, BundleError, InboxKey, is_sealed_to, write_bundle
+from volok.sync.bundle import SEALED_KEY_BYTES, BundleError, InboxKey, is_sealed_to
 from volok.sync.drops import (
     DropSettings,
     Item,
     Own,
     Put,
-    bare,
     dressed,
     due_in,
     dump_own,
@@ -278,16 +277,9 @@ class Courier:
         return sorted(puts, key=lambda put: order[put.contact])
 
     async def _put(self, put: Put, own: Sequence[Own]) -> list[Own] | None:
-        try:
-            parcel = await self._parts.chat.parcel_of(put.contact, put.numbers, put.blobs)
-            part = await bundle_part(self._parts, parcel) if parcel else None
-            if part is None or not (part.events or part.blobs):
-                return None
-            bundle = io.BytesIO()
-            await write_bundle(bundle, [part], self._crypto)
-        except CryptoError:  # a contact whose key is no key
+        data = await sealed_part(self._parts, put.contact, put.numbers, put.blobs, self._crypto)
+        if data is None:
             return None
-        data = bare(bundle.getvalue())
         name = drop_name(self._crypto.random(NAME_BYTES))
         keys = tuple(item.key for item in put.items)
         made = Own(name, put.contact, keys, len(data), self._now(), bool(put.blobs), "writing")

@@ -19,18 +19,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from volok.app.carrying import bundle_keys, bundle_part, take_in
+from volok.app.carrying import bundle_keys, sealed_part, take_in
 from volok.app.lan_carry import Carrier, first
 from volok.app.wiring import Parts
 from volok.chat.nearby import Acquaintance, invite_content
 from volok.chat.people import Waiting
-from volok.model.crypto import Crypto, CryptoError
+from volok.model.crypto import Crypto
 from volok.paths.lan_channel import Channel, NeighbourLost
 from volok.store.blobs import BlobError
 from volok.store.store import StoreError
 from volok.store.vault import VaultError
-from volok.sync.bundle import BundleError, write_bundle
-from volok.sync.drops import DropSettings, Item, Put, bare, dressed, plan
+from volok.sync.bundle import BundleError
+from volok.sync.drops import DropSettings, Item, Put, dressed, plan
 from volok.sync.lan import (
     HEAD_BYTES,
     MARKS_BYTES,
@@ -340,7 +340,7 @@ class Link:
 
     async def _push_one(self, put: Put) -> bool:
         """Send one part; False when it has to be sent again later."""
-        data = await self._sealed(put)
+        data = await sealed_part(self._parts, put.contact, put.numbers, put.blobs, self._crypto)
         answer = Answer.USELESS
         if data is not None and len(data) <= MOST_PART:
             answer = await self._deliver(data)
@@ -364,18 +364,6 @@ class Link:
             raise NeighbourLost from error
         finally:
             del self._answers[number]
-
-    async def _sealed(self, put: Put) -> bytes | None:
-        try:
-            parcel = await self._parts.chat.parcel_of(put.contact, put.numbers, put.blobs)
-            part = await bundle_part(self._parts, parcel) if parcel else None
-            if part is None or not (part.events or part.blobs):
-                return None
-            bundle = io.BytesIO()
-            await write_bundle(bundle, [part], self._crypto)
-        except CryptoError:  # a contact whose key is no key
-            return None
-        return bare(bundle.getvalue())
 
 
 def _item(each: Waiting) -> Item:

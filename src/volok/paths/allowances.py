@@ -7,6 +7,7 @@ from typing import Any
 
 from volok.paths.budget import Allowance, BudgetSettings, Meter, learned, on_trial
 from volok.paths.choice import Place
+from volok.paths.saved import saved_rows
 from volok.paths.sizes import Sizes
 
 _MOST = 2000
@@ -75,18 +76,12 @@ class Allowances:
     def load(self, rows: object, now: float) -> None:
         """Take up what `dump` gave; rows that make no sense are left out."""
         self.sizes.load(rows, now)
-        for row in rows if isinstance(rows, list) else ():
-            if not (isinstance(row, list) and len(row) == 7):
+        for network, relay, name, (size, packets, trial_at, wait) in saved_rows(rows, 4):
+            if not all((size, packets, trial_at, wait)):
                 continue
-            texts, numbers = row[:3], row[3:]
-            if not all(type(text) is str for text in texts):
-                continue
-            if not all(type(one) in (int, float) and 0 < one < 1e12 for one in numbers):
-                continue
-            size, packets, trial_at, wait = numbers
-            wait = min(wait, self._settings.trial_most)
-            allowance = Allowance(int(size), float(packets), min(trial_at, now + wait), wait)
-            self._put(Place(texts[0], texts[1]), texts[2], allowance)
+            latest = min(wait, self._settings.trial_most)
+            allowance = Allowance(int(size), float(packets), min(trial_at, now + latest), latest)
+            self._put(Place(network, relay), name, allowance)
 
     def _put(self, place: Place, name: str, allowance: Allowance) -> None:
         self._known.pop((place, name), None)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from volok.paths.live import Capabilities
+from volok.paths.saved import saved_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,19 +235,11 @@ class Memory:
     def load(self, rows: object, now: float) -> None:
         """Take up what `dump` gave. Rows that make no sense are left out; no rest is longer than
         the longest, whatever the clock was when it was written."""
-        for row in rows if isinstance(rows, list) else ():
-            if not (isinstance(row, list) and len(row) == 7):
-                continue
-            texts, numbers = row[:3], row[3:]
-            if not all(type(text) is str for text in texts):
-                continue
-            if not all(type(one) in (int, float) and 0 <= one < 1e12 for one in numbers):
-                continue
-            worked, failed, failures, retry = numbers
+        for network, relay, name, (worked, failed, failures, retry) in saved_rows(rows, 4):
             record = Record(
                 min(worked, now), min(failed, now), int(failures), min(retry, now + self._longest)
             )
-            self._put(Place(texts[0], texts[1]), texts[2], record)
+            self._put(Place(network, relay), name, record)
         self.forget(now)
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass, replace
 
 from volok.paths.budget import Allowance, BudgetSettings
 from volok.paths.choice import Place
+from volok.paths.saved import saved_rows
 
 _MOST = 2000
 
@@ -131,20 +132,11 @@ class Sizes:
 
     def load(self, rows: object, now: float) -> None:
         """Take up what `dump` gave; rows that make no sense are left out."""
-        for row in rows if isinstance(rows, list) else ():
-            if not (isinstance(row, list) and len(row) == 6):
-                continue
-            texts, numbers = row[:3], row[3:]
-            if not all(type(text) is str for text in texts):
-                continue
-            if not all(type(one) in (int, float) and 0 <= one < 1e12 for one in numbers):
-                continue
-            passes, freezes, trial_at = numbers
+        for network, relay, name, (passes, freezes, trial_at) in saved_rows(rows, 3):
             if not self.settings.least <= passes <= self._budget.most_bytes:
                 continue
-            trial_at = min(trial_at, now + self.settings.trial)
-            size = Size(int(passes), int(freezes), trial_at)
-            self._put(Place(texts[0], texts[1]), texts[2], size)
+            size = Size(int(passes), int(freezes), min(trial_at, now + self.settings.trial))
+            self._put(Place(network, relay), name, size)
 
     def _derived(self, allowance: Allowance) -> int:
         budget, settings = self._budget, self.settings

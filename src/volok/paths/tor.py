@@ -16,7 +16,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -229,27 +229,18 @@ class TorPath(LivePath):
         await self.prepare(url)
         return await self._sockets.websocket(url)
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | bytes | None = None,
-    ) -> AbstractAsyncContextManager[Response]:
-        return self._request(method, url, headers, body)
-
     async def close(self) -> None:
         if self._sockets is not None:
             await self._sockets.close()
         await self.tor.close()
 
     @asynccontextmanager
-    async def _request(
+    async def request(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | bytes | None,
+        body: AsyncIterator[bytes] | bytes | None = None,
     ) -> AsyncGenerator[Response, None]:
         await self.prepare(url)
         # One of its own, so that no connection, and with it no circuit, serves two requests.

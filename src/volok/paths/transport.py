@@ -13,7 +13,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -138,15 +138,6 @@ class TransportPath(LivePath):
     async def websocket(self, url: str) -> Socket:
         return await self._inside(url).websocket(url)
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | bytes | None = None,
-    ) -> AbstractAsyncContextManager[Response]:
-        return self._request(method, url, headers, body)
-
     async def close(self) -> None:
         for path in self._inner.values():
             await path.close()
@@ -155,12 +146,12 @@ class TransportPath(LivePath):
             await self._program.close()
 
     @asynccontextmanager
-    async def _request(
+    async def request(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | bytes | None,
+        body: AsyncIterator[bytes] | bytes | None = None,
     ) -> AsyncGenerator[Response, None]:
         async with self._inside(url).request(method, url, headers, body) as response:
             yield response
