@@ -45,8 +45,8 @@ bench: setup-bench ## Measure; writes bench/results.json and the tables made fro
 	@$(PYTHON) -m bench
 	@$(PYTHON) tools/figures.py
 
-lab: setup-lab ## Censor a small world in every known way; shows what gets through
-	@$(PYTHON) -m lab run
+lab: setup-lab ## Censor a small world in every known way; shows what gets through (ten minutes)
+	@$(PYTHON) -m lab run --at-once 3
 
 fuzz: setup-fuzz ## Let every parser meet garbage for 60 seconds each, or SECONDS_EACH=…
 	@$(PYTHON) fuzz/run.py --seconds $(or $(SECONDS_EACH),60)

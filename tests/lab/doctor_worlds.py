@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,12 @@ QUICK = {
     "spacing": 0.1,
 }
 """Waits that suit cables of a millisecond."""
+MOST_PROBING = 40.0
+"""Seconds within which the prober has gone through its catalogue."""
 SOON = 20.0
 """Seconds within which the resolver answers again."""
+IN_THE_OPEN = ground.WEB_ABROAD
+"""Where a relay stands that any probe finds."""
 MOST = 30.0
 """Seconds that an examination may take, whatever is blocked."""
 
@@ -114,6 +118,11 @@ class Patient:
     process: Process
     known: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def relays(self) -> list[str]:
+        """The three hidden ones."""
+        return [self.world.relay_urls[host.name] for host in ground.RELAYS]
+
     async def clear(self) -> None:
         """End the block, and wait until the resolver has got over it: what it asked abroad in vain
         it does not ask again for a while."""
@@ -123,10 +132,12 @@ class Patient:
                 while not await Lab(self.world).ask(ground.RESOLVER, host.names[0], patience=0.3):
                     pass
 
-    async def examine(self, thorough: bool, known: bool) -> dict[str, Any]:
-        """Have a look."""
+    async def examine(
+        self, thorough: bool, known: bool, relays: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Have a look; at other relays than the ordinary ones, if any are given."""
         order = {
-            "relays": self.world.relays,
+            "relays": list(relays) or self.relays,
             "drops": [DROP],
             "known": self.known if known else {},
             "thorough": thorough,
@@ -141,7 +152,8 @@ class Patient:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def patient() -> AsyncIterator[Patient]:
-    services = [*names.ordinary(), *relay.ordinary(), dav.CloudFolder()]
+    open_relay = relay.Relay(IN_THE_OPEN, hidden=False)
+    services = [*names.ordinary(), *relay.ordinary(), open_relay, dav.CloudFolder()]
     async with World.make(services) as world:
         command = [sys.executable, str(INSIDE)]
         process = await world.run("ana", command, stdin=PIPE, stdout=PIPE, limit=1 << 24)
@@ -185,7 +197,23 @@ async def test_the_doctor_says_what_is_blocked(patient: Patient, name: str) -> N
 
 
 ONCE = pytest.mark.skipif("nothing" not in MINE, reason="once is enough")
-ALONE = ("test_the_command_says_it_all",)
+ALONE = ("test_the_command_says_it_all", "test_a_relay_that_a_probe_found_is_gone")
+
+
+@ONCE
+async def test_a_relay_that_a_probe_found_is_gone(patient: Patient) -> None:
+    """It is blocked by its address, which from inside is like having been switched off."""
+    world = patient.world
+    relays = [*patient.relays, world.relay_urls[IN_THE_OPEN.name]]
+    await world.censor(["probe"], seed_for("probe", delay_seconds=lambda seconds: seconds < 1))
+    try:
+        async with asyncio.timeout(MOST_PROBING):
+            while "not-blocked" in (found := await patient.examine(False, True, relays))["found"]:
+                pass  # the prober is still at work
+    finally:
+        await patient.clear()
+    assert found["found"] == ["gone silent"], found["seen"]
+    assert [bool(ways) for ways in found["ways"]] == [True, True, True, False, True], found["seen"]
 
 
 @ONCE
@@ -194,7 +222,7 @@ async def test_the_command_says_it_all(patient: Patient) -> None:
     and under one."""
     world = patient.world
     volok = (sys.executable, "-m", "volok", "--home", str(world.folder / "examined"))
-    urls = [part for url in world.relays for part in ("--relay", url)]
+    urls = [part for url in patient.relays for part in ("--relay", url)]
     await world.done("ana", [*volok, "init", "--name", "Ana", "--no-passphrase", *urls])
     before = json.loads((await world.done("ana", [*volok, "doctor", "--json"])).splitlines()[-1])
     assert [one["kind"] for one in before["findings"]] == ["not-blocked"], before
