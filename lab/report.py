@@ -39,8 +39,9 @@ def table(outcomes: Iterable[Outcome]) -> Table:
     rows = list(outcomes)
     made.caption = (
         "First: from the block to the first delivery, of the two directions the slower. After: "
-        "median from sending to delivery of what was sent after the block. Seen: foreign "
-        "addresses, names, fingerprints of ClientHellos."
+        "median from sending to delivery of what was sent after the block. Path: what carried at "
+        "the end, drops with the events that came by them. Seen: foreign addresses, names, "
+        "fingerprints of ClientHellos."
     )
     if any(outcome.unharmed for outcome in rows):
         made.caption += f" {UNHARMED}"

@@ -36,6 +36,7 @@ class _Hand:
                     "add_place": self._add_place,
                     "send": self._send,
                     "paths": self._remote.paths,
+                    "drops": self._remote.drops,
                 }
             )
             listening.cancel()

@@ -95,7 +95,8 @@ class System(Protocol):
         """When each picture was wholly there, in seconds of `time.monotonic`."""
 
     async def paths(self) -> list[str]:
-        """Which paths carry at present, as the system tells; empty when it does not tell."""
+        """Which paths carry at present, and which drops carried how many events, as the system
+        tells; empty when it does not tell."""
 
     async def close(self) -> None:
         """Stop all its processes; harmless when `setup` failed."""

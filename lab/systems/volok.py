@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
@@ -71,9 +72,15 @@ class Volok:
     async def paths(self) -> list[str]:
         """See System."""
         used: set[str] = set()
+        came: Counter[str] = Counter()
         for driver in self._drivers.values():
             used.update(path["name"] for path in await driver.ask("paths") if path["used"])
-        return sorted(used)
+            for drop in await driver.ask("drops"):
+                came[drop["kind"]] += drop["received"]
+        return [
+            *sorted(used),
+            *(f"{kind} ({count})" for kind, count in sorted(came.items()) if count),
+        ]
 
     async def close(self) -> None:
         """See System."""

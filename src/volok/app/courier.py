@@ -94,6 +94,8 @@ class Courier:
         self._elsewhere = elsewhere
         self._returns: dict[str, str] = {}
         self._held_until = 0.0
+        self.received = 0
+        """Events that came by this drop and were new."""
         self._passing = asyncio.Lock()
 
     async def once(self) -> Pass:
@@ -196,6 +198,7 @@ class Courier:
                 pass
         self._damaged.pop(ours, None)
         self._tried.append(ours)
+        self.received += report.events
         return report.events
 
     async def _key_of(self, head: bytes, keys: Sequence[InboxKey]) -> InboxKey | None:

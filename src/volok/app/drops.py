@@ -76,6 +76,8 @@ class DropView:
     problem: str | None
     """Why the latest look failed, or what else there is to know, in a sentence; None when all is
     well, or there was no look yet."""
+    received: int
+    """Events that came by it and were new, since the node was unlocked."""
     contacts: dict[str, str]
     """Of a mail account: the addresses that contacts (by their ids) are written to."""
 
@@ -132,6 +134,7 @@ class Drops:
                     files,
                     size,
                     self._problems.get(record.id) or courier.notice(),
+                    courier.received,
                     dict(self._addressed(record.id).known),
                 )
             )

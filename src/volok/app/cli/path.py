@@ -69,7 +69,9 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
         names = {one["id"]: one["name"] for one in (await commands.contacts() if named else ())}
         for drop in drops:
             output.emit({"name": drop["place"], **drop})
-            output.say(f"{drop['place']}: a place to leave messages, {drop['files']} files there")
+            came = f"; {drop['received']} messages and receipts came by it" * bool(drop["received"])
+            files = "1 file" if drop["files"] == 1 else f"{drop['files']} files"
+            output.say(f"{drop['place']}: a place to leave messages, {files} there{came}")
             for contact, address in drop["contacts"].items():
                 output.say(f"  {names.get(contact, '?')} is written to at {address}", "dim")
             output.say(f"  {drop['problem'] or drop['owner_learns']}", "dim")
