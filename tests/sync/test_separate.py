@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.sync.world import CRYPTO, MemoryDeliveries, Node, envelope, inbox_key
+from websockets.asyncio.client import connect
 
 from volok.paths.direct import DirectPath
 from volok.paths.live import Socket
 from volok.store.deliveries import MarkState
 from volok.store.file_blobs import FileBlobs
 from volok.store.memory_store import MemoryStore
+from volok.sync.dialogue import InboxKey
 from volok.sync.engine import Engine, RelayScope
 from volok.sync.settings import SyncSettings
 
+STAY, REST = 0.8, 0.2
 KEYS = (inbox_key(1), inbox_key(2), inbox_key(3))
 
 
@@ -27,6 +31,8 @@ class Listening(Socket):
 
     def __init__(self, inner: Socket) -> None:
         self.inner = inner
+        self.began = time.monotonic()
+        self.ended: float | None = None
         self.sent: list[list[Any]] = []
 
     async def send(self, text: str) -> None:
@@ -40,6 +46,7 @@ class Listening(Socket):
         await self.inner.ping()
 
     async def close(self) -> None:
+        self.ended = self.ended or time.monotonic()
         await self.inner.close()
 
     @property
@@ -79,7 +86,8 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     path = ListeningPath(hides=True)
     store, deliveries = MemoryStore(), MemoryDeliveries()
     blobs = FileBlobs(tmp_path / "blobs")
-    engine = Engine(store, blobs, deliveries, path, CRYPTO, time.time, SyncSettings())
+    settings = SyncSettings(rota_spread=0.3, rota_stay=STAY, rota_rest=REST)
+    engine = Engine(store, blobs, deliveries, path, CRYPTO, time.time, settings)
     yield Node(engine, store, blobs, deliveries, path)
     await path.close()
 
@@ -100,6 +108,33 @@ async def test_an_inbox_or_an_event_for_each_connection(node: Node, our_relay: A
         assert len(socket.shows) <= 1, socket.sent
     shown = set().union(*(socket.shows for socket in node.path.sockets))
     assert shown == {key.public for key in KEYS} | {event.id for event in events}
+
+
+async def test_inboxes_are_read_on_a_rota(node: Node, our_relay: Any) -> None:
+    """Each is left and read again, at moments of its own, and nothing that comes is missed."""
+    assert isinstance(node.path, ListeningPath)
+    path = node.path
+
+    def turns(key: InboxKey) -> list[Listening]:
+        return [socket for socket in path.sockets if key.public in socket.shows]
+
+    async with our_relay.running() as url, node.running(), connect(url) as sender:
+        node.engine.set_scopes([RelayScope(url, KEYS)])
+        sent = 0
+        while min(len(turns(key)) for key in KEYS) < 4:
+            sent += 1
+            event = envelope(KEYS[sent % 3], f"message {sent}", int(time.time()))
+            await sender.send(f'["EVENT",{event.to_json().decode()}]')
+            assert f"message {sent}" in await node.contents(sent)
+            begun = len(path.sockets)
+            await node.until(lambda begun=begun: len(path.sockets) > begun)
+    assert all(one.ended is not None for one in path.sockets)
+    lives = [[(one.began, one.ended or 0.0) for one in turns(key)[:3]] for key in KEYS]
+    for mine in lives:
+        assert all(end - start <= 1.5 * STAY + 0.3 for start, end in mine)
+        assert all(start >= end for (_, end), (start, _) in pairwise(mine))
+    ends = sorted(end for mine in lives for _, end in mine)
+    assert max(later - sooner for sooner, later in pairwise(ends)) > 0.02
 
 
 async def test_a_relay_that_is_no_longer_seen_is_dealt_with_anew(

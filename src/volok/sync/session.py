@@ -22,7 +22,9 @@ class Session:
     """Keeps one connection to one relay, again and again, until cancelled.
 
     `publishes`: whether the deliveries for this relay go over it. `chance` is random in [0, 1).
-    `single`: whether each connection is for one event alone.
+    `single`: whether each connection is for one event alone, or for one inbox that the relay must
+    not put together with others. Such an inbox is read on a rota: at random moments, so that the
+    connections of one person neither begin nor end together.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Session:
         self._publishes = publishes
         self._chance = chance
         self._single = single
+        self._on_rota = single and not publishes
         self._backoff = Backoff(self._settings.retry_first, self._settings.retry_max)
         self._talk: Conversation | None = None
         self._hurry = asyncio.Event()
@@ -113,17 +116,36 @@ class Session:
 
     async def run(self) -> None:
         """Connect and stay connected until cancelled."""
+        await self._rest(self._spread())
         while True:
             self._enter(RelayState.CONNECTING)
             self._hurry.clear()
-            pause, self._problem = await self._attempt()
+            try:
+                async with asyncio.timeout(self._stay()):
+                    pause, self._problem = await self._attempt()
+            except TimeoutError:
+                # Its turn is over, and all is well.
+                self._enter(RelayState.CONNECTED)
+                await self._rest(self._chance() * self._settings.rota_rest)
+                continue
             if pause != 0.0:
                 self.failures += 1
                 self._enter(RelayState.WAITING)
             wait = self._backoff.wait(self._chance()) if pause is None else pause
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._hurry.wait()
+            await self._rest(wait + self._spread())
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+
+    def _spread(self) -> float:
+        return self._chance() * self._settings.rota_spread if self._on_rota else 0.0
+
+    def _stay(self) -> float | None:
+        if not self._on_rota:
+            return None
+        return (0.5 + self._chance()) * self._settings.rota_stay
 
     async def _attempt(self) -> tuple[float | None, str]:
         """One connection from its beginning to its end; the pause wanted and what went wrong."""

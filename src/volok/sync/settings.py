@@ -41,6 +41,14 @@ class SyncSettings:
     """A connection that lived so long lets the waits begin anew."""
     publish_pause: float = 1.0
     """The first pause after a relay asked us to slow down; doubles up to a minute."""
+    rota_spread: float = 20.0
+    """Where a relay must not learn which inboxes are one person's, each is read for the first time,
+    and again after a connection was lost, at a random moment within so long."""
+    rota_stay: float = 600.0
+    """There, about how long an inbox is read before its connection is left: from half of it to one
+    and a half times."""
+    rota_rest: float = 30.0
+    """There, for how long at most an inbox is then not read."""
     idle_timeout: float = 20.0
     """After which the connection to a relay with no inbox of ours is let go."""
     seen: int = 50_000
