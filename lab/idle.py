@@ -26,7 +26,7 @@ from rich.table import Table
 
 from lab import enter, ground
 from lab.ground import Host
-from lab.services import catalogue, mail
+from lab.services import catalogue, mail, s3
 from lab.systems import end
 from lab.world import World, WorldBroken
 
@@ -67,6 +67,23 @@ def ways() -> list[Way]:
             "WebDAV",
             place=(f"webdavs://{dav}/", "--user", "ana", *account),
             password="ana-dav",
+        ),
+        Way(
+            "S3",
+            place=(
+                f"s3://{s3.BUCKET}",
+                "--endpoint",
+                f"https://{dav}:{s3.PORT}",
+                "--user",
+                "ana",
+                *account,
+            ),
+            password="ana-s3",
+        ),
+        Way(
+            "SFTP",
+            place=(f"sftp://ana@{dav}/shared", *account),
+            password="ana-sftp",
         ),
         Way(
             "e-mail",

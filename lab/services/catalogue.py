@@ -7,6 +7,8 @@ import shutil
 from lab.enter import LabUnavailable
 from lab.services import mail, names, relay, web
 from lab.services.dav import CloudFolder
+from lab.services.s3 import ObjectStore
+from lab.services.sftp import Shell
 from lab.world import Service
 
 PROGRAMS = {
@@ -27,7 +29,8 @@ def missing() -> list[str]:
 
 
 def ordinary() -> list[Service]:
-    """Name servers, websites, relays, mail on both sides, and a cloud folder inside.
+    """Name servers, websites, relays, mail on both sides; a cloud folder, an object store and
+    SFTP inside.
 
     Raises LabUnavailable when a Debian package is missing.
     """
@@ -39,4 +42,6 @@ def ordinary() -> list[Service]:
         *relay.ordinary(),
         *mail.ordinary(),
         CloudFolder(),
+        ObjectStore(),
+        Shell(),
     ]
