@@ -6,7 +6,7 @@ Where a drop is and how to log in stands in the vault, for it may name people an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +42,8 @@ from volok.sync.drops import DropSettings, next_look
 
 _DEBOUNCE = 0.1
 """Seconds in which what is written together comes together."""
+_WATCHED_PAUSE = 30.0
+"""Seconds between two looks into a place that tells of changes, in case one was missed."""
 _LONGEST_PAUSE = 30.0
 """Seconds between two attempts at a drop that fails, at most (unless its period is longer)."""
 _MOST_BUSY = 30.0
@@ -290,6 +292,8 @@ class Drops:
         latest, failures = float("-inf"), 0
         while True:
             began = clock()
+            if (change := courier.drop.change) is not None:
+                change.clear()
             try:
                 done = await courier.once()
             except (DropError, StoreError, BlobError) as error:
@@ -303,11 +307,15 @@ class Drops:
             # Looking into a place with very many files takes long, and must not be all we do.
             least = 0.0 if done.moved else min(_LONGEST_PAUSE, _MOST_BUSY * (clock() - began))
             if not done.unread:
+                change = courier.drop.change
                 pause = next_look(period, clock() - latest, courier.settings)
-                await self._rest(courier, max(pause, least))
+                if change is not None:
+                    pause = _WATCHED_PAUSE
+                await self._rest(courier, max(pause, least), change)
 
-    async def _rest(self, courier: Courier, seconds: float) -> None:
-        """Wait until the next look is due: after so long, or as soon as something waits."""
+    async def _rest(self, courier: Courier, seconds: float, change: asyncio.Event | None) -> None:
+        """Wait until the next look is due: after so long, or as soon as something waits, or comes
+        where that is told."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         while (left := end - clock()) > 0:
@@ -317,8 +325,10 @@ class Drops:
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(left if due is None else min(left, due)):
-                    await wait()
+                    await _first(wait(), *([change.wait()] if change else []))
                     await asyncio.sleep(_DEBOUNCE)
+            if change is not None and change.is_set():
+                return
 
     async def _add(self, record: DropRecord, check: bool) -> str:
         identifier = self._crypto.random(8).hex()
@@ -373,6 +383,16 @@ class Drops:
             await self._parts.vault.transact(lambda tx: addresses.learn(tx, contact, address))
 
         return make_drop(record, self._around, addresses.known, learned)
+
+
+async def _first(*things: Awaitable[object]) -> None:
+    """Return when one of several has happened."""
+    tasks = [asyncio.ensure_future(thing) for thing in things]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _sum(first: Pass, second: Pass) -> Pass:

@@ -9,6 +9,7 @@ whoever it was for deletes it (docs/adr/0019-mail.md).
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ class Drop(Protocol):
 
     async def delete(self, name: str) -> None:
         """Remove a file and whatever a broken `put` left of it; missing is fine."""
+
+    @property
+    def change(self) -> asyncio.Event | None:
+        """Set when something changed here since it was cleared, by whomever; None while nobody
+        tells, so that one has to look."""
+        return None
 
     async def close(self) -> None:
         """Release what is held open; never raises."""

@@ -5,7 +5,8 @@
    waits (a pipe would).
 3. All work on one folder is done by one thread of its own: a disk that hangs holds up nothing else,
    and each call gives up after a while.
-4. Files bear the beginning of the day as their time, so that it tells little.
+4. Where the system tells of changes, nobody has to look for them (`folder_watch`).
+5. Files bear the beginning of the day as their time, so that it tells little.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from volok.paths.drop import (
     is_drop_name,
     newest,
 )
+from volok.paths.folder_watch import FolderWatch, mounts
 
 T = TypeVar("T")
 
@@ -77,6 +79,7 @@ class FolderDrop(Drop):
         self._removable = removable
         self._settings = settings or FolderSettings()
         self._thread = ThreadPoolExecutor(1, "drop")
+        self._watch = FolderWatch()
 
     @property
     def capabilities(self) -> DropCapabilities:
@@ -87,7 +90,9 @@ class FolderDrop(Drop):
         )
 
     async def list(self) -> Sequence[FileInfo]:
-        return await self._do(self._list)
+        files, place, mounted = await self._do(lambda: (self._list(), self._place(), mounts()))
+        self._watch.start(place, mounted)
+        return files
 
     async def get(self, name: str, most: int) -> bytes:
         return await self._do(lambda: self._get(name, most))
@@ -98,7 +103,12 @@ class FolderDrop(Drop):
     async def delete(self, name: str) -> None:
         await self._do(lambda: self._delete(name))
 
+    @property
+    def change(self) -> asyncio.Event | None:
+        return self._watch.changed if self._watch.live else None
+
     async def close(self) -> None:
+        self._watch.stop()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _do(self, work: Callable[[], T]) -> T:
@@ -116,6 +126,9 @@ class FolderDrop(Drop):
             os.close(descriptor)
             raise DropGone
         return descriptor
+
+    def _place(self) -> Path:
+        return self._folder.resolve()
 
     def _list(self) -> Sequence[FileInfo]:
         files = []
