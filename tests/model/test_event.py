@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import nostr_sdk
@@ -13,14 +14,17 @@ from hypothesis import strategies as st
 
 from volok.model.crypto import CryptoError
 from volok.model.event import (
+    MAX_KIND,
     MAX_TIME,
     Event,
     InvalidEvent,
     compact_json,
     event_id,
+    kind_of,
     parse_event,
     sign_event,
     verify_event,
+    verify_parsed,
 )
 from volok.native import NativeCrypto
 
@@ -202,3 +206,34 @@ def test_tags_by_name() -> None:
     assert event.values("p") == ("one", "two")
     assert event.tag("d") is None
     assert event.values("d") == ()
+
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
+    [',"content":', '],"content":"', '","tags":[', "\\", '\\",\\"content\\":\\"', ',"kind":1,']
+)
+
+
+@given(
+    st.lists(st.lists(_TEXTS, min_size=1, max_size=3), max_size=3),
+    _TEXTS,
+    st.integers(0, MAX_KIND),
+    st.integers(0, MAX_TIME),
+)
+def test_id_and_kind_are_found_in_canonical_json(tags, content, kind, created_at) -> None:
+    name = event_id(PUBKEY, created_at, kind, tags, content)
+    event = parse_event(
+        {
+            "id": name,
+            "pubkey": PUBKEY,
+            "created_at": created_at,
+            "kind": kind,
+            "tags": tags,
+            "content": content,
+            "sig": CRYPTO.sign(SECRET, bytes.fromhex(name)).hex(),
+        }
+    )
+    assert kind_of(event.to_json()) == kind
+    assert verify_parsed(event, CRYPTO)
+    assert not verify_parsed(replace(event, id="0" * 64), CRYPTO)
+    altered = {**json.loads(event.to_json()), "content": content + "x"}
+    assert not verify_parsed(parse_event(altered), CRYPTO)

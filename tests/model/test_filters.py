@@ -1,4 +1,4 @@
-"""Filters (NIP-01)."""
+"""Filters (NIP-01, NIP-50)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volok.model.event import Event
-from volok.model.filters import Filter, InvalidFilter, parse_filter
+from volok.model.filters import Filter, InvalidFilter, UnknownCondition, parse_filter
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 EVENT = Event(A, B, 100, 1, (("e", C), ("t", "x", "y"), ("t", "z"), ("t",)), "", "0" * 128)
@@ -34,7 +34,9 @@ junk = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-names = st.sampled_from(["ids", "authors", "kinds", "since", "until", "limit", "#e", "#p", "#t"])
+names = st.sampled_from(
+    ["ids", "authors", "kinds", "since", "until", "limit", "search", "#e", "#p", "#t"]
+)
 
 
 @given(filters)
@@ -54,7 +56,8 @@ def test_what_is_no_filter_raises_invalid_filter(obj: object) -> None:
     except InvalidFilter:
         return
     assert isinstance(obj, dict)
-    assert set(parsed.to_object()) == set(obj)
+    without_words = {"search"} - set(parsed.to_object())
+    assert set(parsed.to_object()) == set(obj) - without_words
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,9 @@ def test_what_is_no_filter_raises_invalid_filter(obj: object) -> None:
         {"#tt": ["x"]},
         {"#1": ["x"]},
         {"#é": ["x"]},
-        {"search": "x"},
+        {"search": 5},
+        {"search": "\ud800"},
+        {"search": "x" * 1025},
         {1: 2},
         [],
         None,
@@ -86,6 +91,22 @@ def test_what_is_no_filter_raises_invalid_filter(obj: object) -> None:
 def test_refused(obj: object) -> None:
     with pytest.raises(InvalidFilter):
         parse_filter(obj)
+
+
+@pytest.mark.parametrize("obj", [{"colour": []}, {"#tt": ["x"]}, {"&t": ["x"]}, {"ids": [], "": 1}])
+def test_what_a_later_nip_may_know_is_told_apart(obj: object) -> None:
+    with pytest.raises(UnknownCondition):
+        parse_filter(obj)
+
+
+def test_a_search_is_kept_as_its_words() -> None:
+    parsed = parse_filter({"search": " Two  WORDS, two language:en"})
+    assert parsed == Filter(search="two words")
+    assert parsed.to_object() == {"search": "two words"}
+    assert parse_filter({"search": "language:en !"}) == Filter()
+    text = Event(A, B, 100, 1, (), "Some words for two.", "0" * 128)
+    assert parsed.matches(text)
+    assert not parsed.matches(EVENT)
 
 
 @pytest.mark.parametrize(

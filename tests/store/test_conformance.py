@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from volok.model.event import Event
 from volok.model.filters import Filter
 from volok.store.conformance import CHECKS
+from volok.store.conformance_reading import check_search_order
 from volok.store.conformance_tools import ALICE, BOB, NOW, Check, expected, make_event
 from volok.store.memory_store import MemoryStore
 from volok.store.sqlite_file import SqliteOptions
@@ -41,7 +42,7 @@ async def sqlite_cut_always(folder: Path) -> Store:
 
 
 @pytest.mark.parametrize("backend", [memory, sqlite, encrypted, sqlite_cut_always])
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [*CHECKS, check_search_order], ids=lambda check: check.__name__)
 async def test_backend(check: Check, backend: Backend, tmp_path: Path) -> None:
     names = itertools.count()
 

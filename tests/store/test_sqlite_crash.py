@@ -1,23 +1,31 @@
-"""SIGKILL at any moment: what was acknowledged is there, what was erased is not."""
+"""SIGKILL at any moment: what was acknowledged is there, what was erased is not, nothing torn."""
 
 from __future__ import annotations
 
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
+
 from volok.store.conformance_tools import NOW
+from volok.store.inspection import verify
 from volok.store.sqlite_store import SqliteStore
 
 
-async def test_killed_at_any_moment_it_loses_nothing_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.full)])
+async def test_killed_at_any_moment_it_loses_nothing_acknowledged(
+    tmp_path: Path, kills: int
+) -> None:
     moments = random.Random(7)
     path, highest = tmp_path / "store.db", 0
     said: dict[str, set[str]] = {"added": set(), "deleting": set(), "deleted": set()}
     markers: dict[str, str] = {}
-    for turn in range(5):
-        for line in said_until_killed(path, turn, moments.randrange(50, 2500)):
+    for turn in range(kills):
+        for line in said_until_killed(path, turn, moments.randrange(50, 2000)):
             word, what, *marker = line.split()
             if word == "number":
                 assert int(what) > highest, "A number was used again."
@@ -25,6 +33,8 @@ async def test_killed_at_any_moment_it_loses_nothing_acknowledged(tmp_path: Path
             else:
                 said[word].add(what)
                 markers |= {what: marker[0]} if marker else {}
+        found = verify(path, NOW)
+        assert not found.problems, found.told
         store = await SqliteStore.open(path)
         here = {entry.event.id for entry in await store.log(0, 10**6, NOW)}
         await store.flush()
@@ -33,8 +43,31 @@ async def test_killed_at_any_moment_it_loses_nothing_acknowledged(tmp_path: Path
         assert not said["deleted"] & here
         data = b"".join(file.read_bytes() for file in tmp_path.iterdir())
         assert not [name for name in said["deleted"] if markers[name].encode() in data]
-    assert len(said["added"]) > 200
-    assert len(said["deleted"]) > 50
+    assert not verify(path, NOW).problems
+    assert len(said["added"]) > 100 * kills
+    assert len(said["deleted"]) > 10
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+async def test_a_million_events_open_in_two_seconds_after_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    script = Path(__file__).with_name("million_process.py")
+    with subprocess.Popen(
+        [sys.executable, str(script), str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        taken = 0
+        while taken < 1_000_000:
+            taken = int(process.stdout.readline())
+        process.kill()
+    assert path.with_name("store.db-wal").stat().st_size > 1 << 20
+    start = time.perf_counter()
+    store = await SqliteStore.open(path)
+    assert len(await store.log(0, 100, NOW)) == 100
+    assert time.perf_counter() - start < 2
+    assert store.head >= 1_000_000
+    await store.close()
 
 
 def said_until_killed(path: Path, turn: int, lines: int) -> list[str]:

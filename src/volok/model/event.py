@@ -28,6 +28,11 @@ MAX_TIME = 2**53
 _HEX_32 = re.compile("[0-9a-f]{64}")
 _HEX_64 = re.compile("[0-9a-f]{128}")
 
+_PUBKEY = slice(83, 147)
+_KIND_AFTER = 162
+_SIG_BYTES = 138
+"""Where canonical JSON has its public key, the number of `created_at` and, from the end, `sig`."""
+
 compact_json = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, separators=(",", ":")
 ).encode
@@ -163,9 +168,36 @@ def sign_event(
 def verify_event(event: Event, verifier: Verifier) -> bool:
     """Whether the id is the hash of the event and the signature is its author's (BIP-340)."""
     parts = (event.pubkey, event.created_at, event.kind, event.tags, event.content)
-    return event.id == event_id(*parts) and verifier.verify(
+    return event.id == event_id(*parts) and _is_signed(event, verifier)
+
+
+def verify_parsed(event: Event, verifier: Verifier) -> bool:
+    """The same, quicker, for what `parse_event` made without being handed canonical JSON."""
+    return event.id == _hash_of(event.to_json()) and _is_signed(event, verifier)
+
+
+def _is_signed(event: Event, verifier: Verifier) -> bool:
+    return verifier.verify(
         bytes.fromhex(event.pubkey), bytes.fromhex(event.id), bytes.fromhex(event.sig)
     )
+
+
+def _hash_of(raw: bytes) -> str:
+    """What `event_id` gives, from canonical JSON: all but the names of the fields stands there."""
+    middle = raw[_KIND_AFTER:-_SIG_BYTES]
+    number, _, rest = middle.partition(b',"kind":')
+    kind, _, rest = rest.partition(b',"tags":')
+    # Within a string every quotation mark has a backslash before it, so this is none.
+    tags, _, content = rest.partition(b',"content":')
+    text = b'[0,"%b",%b,%b,%b,%b]' % (raw[_PUBKEY], number, kind, tags, content)
+    return hashlib.sha256(text).hexdigest()
+
+
+def kind_of(raw: bytes) -> int:
+    """The kind of an event in canonical JSON, without parsing the rest of it."""
+    # What stands before is as long as ever, but for a number.
+    start = raw.index(b',"kind":', _KIND_AFTER) + 8
+    return int(raw[start : raw.index(b",", start)])
 
 
 def _parse_tags(value: object) -> Tags:

@@ -1,9 +1,10 @@
-"""Filters (NIP-01): which events a subscriber asks for.
+"""Filters (NIP-01, NIP-50): which events a subscriber asks for.
 
 1. All conditions of a filter must hold; of the values of one condition, any one.
 2. None is no condition. An empty set is a condition that nothing meets.
 3. What this file does not know is refused rather than ignored: to ignore a condition would be to
    answer with more than was asked for.
+4. A search orders stored events by how well they match; new events that match come as they appear.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from volok.model.event import Event, is_hex32, is_kind, is_time
+from volok.model.search import InvalidQuery, is_found, parse_query
 
 T = TypeVar("T")
 
 
 class InvalidFilter(ValueError):
     """This is not a filter that we understand."""
+
+
+class UnknownCondition(InvalidFilter):
+    """The filter asks for something that this file does not know; a later NIP may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,9 @@ class Filter:
     """How many stored events are wanted, newest first; it says nothing about new ones."""
     tags: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
     """For each tag, by its letter without `#`, the values of which an event must have one."""
+    search: str | None = None
+    """Words that an event must have, as `volok.model.search.parse_query` gives them; never empty.
+    They are for `search.is_found`; a store may find by an index that says the same."""
 
     def matches(self, event: Event) -> bool:
         """Whether the event meets every condition; `limit` is not one."""
@@ -49,6 +58,7 @@ class Filter:
                 any(tag[0] == name and len(tag) > 1 and tag[1] in wanted for tag in event.tags)
                 for name, wanted in self.tags.items()
             )
+            and (self.search is None or is_found(self.search, event))
         )
 
     def to_object(self) -> dict[str, object]:
@@ -62,7 +72,7 @@ class Filter:
             result["kinds"] = sorted(self.kinds)
         for name in sorted(self.tags):
             result[f"#{name}"] = sorted(self.tags[name])
-        for name in ("since", "until", "limit"):
+        for name in ("since", "until", "limit", "search"):
             value = getattr(self, name)
             if value is not None:
                 result[name] = value
@@ -70,10 +80,13 @@ class Filter:
 
 
 def parse_filter(obj: object) -> Filter:
-    """Read a filter from what a JSON decoder gave. Raises InvalidFilter."""
+    """Read a filter from what a JSON decoder gave. Raises InvalidFilter, UnknownCondition.
+
+    A search without words is no condition (NIP-50: extensions that one does not know are ignored).
+    """
     if type(obj) is not dict:
         raise InvalidFilter("A filter is an object.")
-    conditions: dict[str, frozenset[str] | frozenset[int] | int] = {}
+    conditions: dict[str, frozenset[str] | frozenset[int] | int | str | None] = {}
     tags: dict[str, frozenset[str]] = {}
     for name, value in obj.items():
         if name in ("ids", "authors"):
@@ -87,8 +100,10 @@ def parse_filter(obj: object) -> Filter:
         elif _is_tag(name):
             letter = name[1]
             tags[letter] = _values(name, value, is_hex32 if letter in "ep" else _is_text)
+        elif name == "search":
+            conditions[name] = _search(value)
         else:
-            raise InvalidFilter("The filter holds an unknown condition.")
+            raise UnknownCondition("The filter holds an unknown condition.")
     return Filter(**conditions, tags=tags)  # type: ignore[arg-type]  # checked by name above
 
 
@@ -110,6 +125,15 @@ def _is_text(value: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _search(value: object) -> str | None:
+    if not isinstance(value, str) or not _is_text(value):
+        raise InvalidFilter("search is not a text.")
+    try:
+        return parse_query(value) or None
+    except InvalidQuery as error:
+        raise InvalidFilter(str(error)) from error
 
 
 def _values(name: str, value: object, is_valid: Callable[[object], bool]) -> frozenset[T]:

@@ -1,4 +1,5 @@
-"""Which events leave a store: replaced, deleted or expired (NIP-01, NIP-09, NIP-40, NIP-59).
+"""Which events leave a store: replaced, deleted, expired or vanished (NIP-01, NIP-09, NIP-40,
+NIP-59, NIP-62).
 
 Every backend settles by these functions, so that all end with the same set in whatever order
 events reach them:
@@ -10,6 +11,10 @@ events reach them:
 3. A deleted version still replaces older ones. So a backend keeps a floor for each address: the
    newest version that a deletion took away. What is not newer than its floor is deleted, too.
 4. What has expired is treated as if it had never come.
+5. A request to vanish (kind 62) takes away what its author wrote and what kind 1059 was addressed
+   to its author, up to its own second, whether that comes before or after it. Only requests to
+   vanish stay, as the reason why. Whether a request means this relay is looked at before it is
+   offered to a store.
 
 A backend therefore does this with an event: refuse it if `is_expired`; if a stored deletion
 `may_delete` it, or the floor of its `address` is not older, raise that floor to its `version`,
@@ -23,6 +28,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 from volok.model.event import Event, is_hex32, is_kind
 
@@ -31,6 +37,9 @@ DELETION = 5
 
 GIFT_WRAP = 1059
 """Kind of an event whose author is a throw-away key and whose addressee may delete it (NIP-59)."""
+
+VANISH = 62
+"""Kind of a request to vanish (NIP-62)."""
 
 _DECIMAL = re.compile("[0-9]{1,16}")
 
@@ -68,6 +77,7 @@ class Targets:
     """Addresses of the deletion's own author."""
 
 
+@cache
 def lifetime(kind: int) -> Lifetime:
     """The class of a kind (NIP-01); kinds that it does not class are regular."""
     if kind in (0, 3) or 10_000 <= kind < 20_000:
@@ -128,6 +138,16 @@ def may_delete(deletion: Event, target: Event) -> bool:
             return True
         return target.kind == GIFT_WRAP and deletion.pubkey in target.values("p")
     return address(target) in targets.addresses and target.created_at <= deletion.created_at
+
+
+def vanishing_keys(event: Event) -> tuple[str, ...]:
+    """The keys whose requests to vanish take this event away, if they are not older (NIP-62)."""
+    if event.kind == VANISH:
+        return ()
+    if event.kind != GIFT_WRAP:
+        return (event.pubkey,)
+    named = [tag[1] for tag in event.tags if tag[0] == "p" and len(tag) > 1]
+    return (event.pubkey, *[key for key in named if is_hex32(key)])
 
 
 def expiration(event: Event) -> int | None:

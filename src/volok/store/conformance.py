@@ -14,7 +14,9 @@ from itertools import pairwise, product
 
 from volok.model.event import Event
 from volok.model.filters import Filter
+from volok.store import conformance_reading as reading
 from volok.store import conformance_rules as rules
+from volok.store import conformance_stamps as stamps
 from volok.store.conformance_tools import (
     ALICE,
     BOB,
@@ -264,6 +266,8 @@ CHECKS: tuple[Check, ...] = (
     check_slow_follower,
     check_concurrent_adds,
     check_closed,
+    *stamps.CHECKS,
+    *reading.CHECKS,
 )
 """All checks."""
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from volok.model.event import Event
 from volok.model.filters import Filter
-from volok.model.supersession import Version, address, is_expired
+from volok.model.supersession import Version, address, is_expired, vanishing_keys
+from volok.store.relevance import CANDIDATES, ranked
 from volok.store.settle import settle
-from volok.store.store import Entry, Outcome, Store, StoreError
+from volok.store.store import Entry, Outcome, Store, StoreError, Visibility
 from volok.store.tail import Tail
 
 _Place = tuple[int, str]
@@ -40,24 +41,40 @@ class MemoryStore(Store):
         self._tail.publish(self._ledger.take_fresh(), self._ledger.head)
         return outcomes
 
-    async def query(self, filters: Sequence[Filter], limit: int, now: int) -> list[Entry]:
+    async def query(
+        self,
+        filters: Sequence[Filter],
+        limit: int,
+        now: int,
+        visible: Visibility | None = None,
+    ) -> list[Entry]:
         """See Store."""
         self._check_open()
-        found = {
-            entry.number: entry
-            for wanted in filters
-            for entry in self._ledger.newest(wanted, _least(wanted.limit, limit), now)
-        }
-        return sorted(found.values(), key=lambda entry: _place(entry.event))[: max(limit, 0)]
+        best: dict[int, Entry] = {}
+        found: dict[int, Entry] = {}
+        for wanted in filters:
+            most = _least(wanted.limit, limit)
+            if wanted.search is None:
+                entries = self._ledger.newest(wanted, most, now, visible)
+                found.update((entry.number, entry) for entry in entries)
+            elif most > 0:
+                candidates = self._ledger.newest(wanted, CANDIDATES, now, visible)
+                matching = ranked(wanted.search, candidates)[:most]
+                best.update((entry.number, entry) for entry in matching)
+        rest = [entry for number, entry in found.items() if number not in best]
+        rest.sort(key=lambda entry: _place(entry.event))
+        return [*best.values(), *rest][: max(limit, 0)]
 
-    async def count(self, filters: Sequence[Filter], now: int) -> int:
+    async def count(
+        self, filters: Sequence[Filter], now: int, visible: Visibility | None = None
+    ) -> int:
         """See Store; `limit` is no condition here."""
         self._check_open()
         return len(
             {
                 entry.number
                 for wanted in filters
-                for entry in self._ledger.newest(wanted, len(self._ledger.by_id), now)
+                for entry in self._ledger.newest(wanted, len(self._ledger.by_id), now, visible)
             }
         )
 
@@ -111,10 +128,13 @@ class _MemoryLedger:
         self._current: dict[str, Event] = {}
         self._deleters: dict[str, frozenset[str]] = {}
         self._floors: dict[str, Version] = {}
+        self._vanished: dict[str, int] = {}
         self._fresh: dict[int, Entry] = {}
 
-    def newest(self, wanted: Filter, limit: int, now: int) -> Iterator[Entry]:
-        """The newest `limit` events that match and have not expired."""
+    def newest(
+        self, wanted: Filter, limit: int, now: int, visible: Visibility | None
+    ) -> Iterator[Entry]:
+        """The newest `limit` events that match, are shown and have not expired."""
         if wanted.ids is None:
             names: Iterator[str] = (name for _, name in self._order)
         else:
@@ -122,7 +142,11 @@ class _MemoryLedger:
             names = (name for _, name in sorted(map(_place, here)))
         for name in names if limit > 0 else ():
             entry = self.by_id[name]
-            if wanted.matches(entry.event) and not is_expired(entry.event, now):
+            if (
+                wanted.matches(entry.event)
+                and not is_expired(entry.event, now)
+                and (visible is None or visible.shows(entry.event))
+            ):
                 yield entry
                 limit -= 1
                 if limit <= 0:
@@ -194,6 +218,15 @@ class _MemoryLedger:
 
     def set_floor(self, place: str, floor: Version) -> None:
         self._floors[place] = floor
+
+    def vanished(self, key: str) -> int | None:
+        return self._vanished.get(key)
+
+    def vanish(self, key: str, until: int) -> None:
+        self._vanished[key] = until
+        for event in [entry.event for entry in self.by_id.values()]:
+            if event.created_at <= until and key in vanishing_keys(event):
+                self.erase(event)
 
 
 def _place(event: Event) -> _Place:

@@ -10,6 +10,7 @@ from typing import Protocol
 from volok.model.event import Event
 from volok.model.supersession import (
     DELETION,
+    VANISH,
     Lifetime,
     Version,
     address,
@@ -18,6 +19,7 @@ from volok.model.supersession import (
     is_expired,
     lifetime,
     may_delete,
+    vanishing_keys,
     version,
 )
 from volok.store.store import Outcome
@@ -41,6 +43,9 @@ class Ledger(Protocol):
     def floor(self, place: str) -> Version | None:
         """The newest version of this address that a deletion took away."""
 
+    def vanished(self, key: str) -> int | None:
+        """The second of this key's newest request to vanish."""
+
     def announce(self, event: Event) -> None:
         """Number an ephemeral event and show it to followers."""
 
@@ -56,11 +61,16 @@ class Ledger(Protocol):
     def set_floor(self, place: str, floor: Version) -> None:
         """Remember the floor of an address."""
 
+    def vanish(self, key: str, until: int) -> None:
+        """Erase every stored event of up to `until` that has `key` among its `vanishing_keys`, and
+        remember that it vanished."""
+
 
 def settle(ledger: Ledger, event: Event, now: int) -> Outcome:
     """Offer one event to the ledger. `now` is in Unix seconds."""
-    if is_expired(event, now):
-        return Outcome.EXPIRED
+    refused = _refusal(ledger, event, now)
+    if refused is not None:
+        return refused
     life = lifetime(event.kind)
     if life is Lifetime.EPHEMERAL:
         ledger.announce(event)
@@ -85,13 +95,31 @@ def settle(ledger: Ledger, event: Event, now: int) -> Outcome:
     ledger.insert(event)
     if event.kind == DELETION:
         _delete(ledger, event)
+    elif event.kind == VANISH:
+        _vanish(ledger, event)
     return Outcome.ADDED
 
 
+def _refusal(ledger: Ledger, event: Event, now: int) -> Outcome | None:
+    """Why an event is not taken in, whatever is stored."""
+    if is_expired(event, now):
+        return Outcome.EXPIRED
+    for key in vanishing_keys(event):
+        until = ledger.vanished(key)
+        if until is not None and event.created_at <= until:
+            return Outcome.DELETED
+    return None
+
+
+def _vanish(ledger: Ledger, request: Event) -> None:
+    until = ledger.vanished(request.pubkey)
+    if until is None or request.created_at > until:
+        ledger.vanish(request.pubkey, request.created_at)
+
+
 def _is_deleted(ledger: Ledger, event: Event) -> bool:
-    return any(
-        may_delete(_request(deleter, event.id), event) for deleter in ledger.deleters(event.id)
-    )
+    deleters = ledger.deleters(event.id)
+    return bool(deleters) and any(may_delete(_request(key, event.id), event) for key in deleters)
 
 
 def _request(deleter: str, target: str) -> Event:

@@ -1,8 +1,14 @@
-"""The SQLite file of a store: its tables, its connections, the encoding of its rows.
+"""The SQLite file of a store: its tables, its options, its connections.
 
-Ids and public keys are 32-byte blobs. What a tag or an address says appears once, in the event's
-JSON; indexes hold 16 bytes of its BLAKE2b, so that a row of an index has the same small size
-whatever people write, and a remembered deletion tells nothing of what was deleted.
+1. An event is one row of `events`, in the order of numbers, so that rows of one commit share pages.
+   Its JSON is canonical: the id, the pubkey and what tags say are read from there.
+2. Everything that is asked for by a random key (an author, a tag) is one entry of `postings`; all
+   entries of a commit go in sorted, so that each page is touched once.
+3. An index entry begins with what it is asked for and ends with the place of its event in the
+   order of NIP-01: `created_at`, then `tie`, which falls as the id rises, both read backwards.
+4. Keys are 16 bytes: of what people choose, as tags, 16 of its BLAKE2b (`index_key`); of ids and
+   public keys, which nobody can choose, the first 16. So an entry has the same small size whatever
+   people write, and a remembered address tells nothing of what was there.
 """
 
 from __future__ import annotations
@@ -14,40 +20,52 @@ from hashlib import blake2b
 from pathlib import Path
 
 import apsw
-import orjson
 
-from volok.model.event import Event, parse_event
-from volok.store.store import Entry, StoreError, StoreFull
+from volok.model.event import Event
+from volok.store.store import StoreError, StoreFull
 
 PAGE_BYTES = 4096
 KEY_BYTES = 32
-VERSION = 1
+VERSION = 2
 
 MAX_PAGES = 2**25 - 1
 """128 GiB. Below that no page number begins with a byte that marks a b-tree (see sqlite_log)."""
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE events (
     number INTEGER PRIMARY KEY,
-    id BLOB NOT NULL,
-    pubkey BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     kind INTEGER NOT NULL,
-    place BLOB,          -- index_key("a", address); NULL for events that nothing replaces
     expires_at INTEGER,
     raw BLOB NOT NULL    -- canonical JSON
 ) STRICT;
-CREATE UNIQUE INDEX by_id ON events (id);
-CREATE INDEX by_author ON events (pubkey, created_at DESC, kind);
-CREATE INDEX by_kind ON events (kind, created_at DESC);
-CREATE INDEX by_time ON events (created_at DESC);
-CREATE UNIQUE INDEX by_place ON events (place) WHERE place IS NOT NULL;
-CREATE INDEX by_expiry ON events (expires_at) WHERE expires_at IS NOT NULL;
-CREATE TABLE tags (
-    key BLOB NOT NULL,   -- index_key(letter, value)
+CREATE TABLE ids (
+    id BLOB PRIMARY KEY, -- the first 16 bytes
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE postings (
+    key BLOB NOT NULL,   -- index_key(letter, value) of a tag, author_key(pubkey)
     created_at INTEGER NOT NULL,
+    tie INTEGER NOT NULL,
     number INTEGER NOT NULL,
-    PRIMARY KEY (key, created_at DESC, number)
+    kind INTEGER NOT NULL,
+    PRIMARY KEY (key, created_at, tie, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE timeline (
+    kind INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    tie INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (kind, created_at, tie, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE expiry (
+    expires_at INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (expires_at, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE places (
+    place BLOB PRIMARY KEY,     -- index_key("a", address)
+    number INTEGER NOT NULL     -- the one event that is there
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE tombstones (
     id BLOB NOT NULL,
@@ -59,12 +77,26 @@ CREATE TABLE floors (
     created_at INTEGER NOT NULL,
     id BLOB NOT NULL     -- may be empty
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE vanished (
+    key BLOB PRIMARY KEY,       -- author_key(pubkey)
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE numbers (
     head INTEGER NOT NULL,      -- the newest stored entry there ever was
-    reserved INTEGER NOT NULL   -- no number up to this is given out again
+    reserved INTEGER NOT NULL,  -- no number up to this is given out again
+    searched INTEGER NOT NULL   -- the newest entry whose words are in `texts`, if it has any
 ) STRICT;
-INSERT INTO numbers VALUES (0, 0);
+INSERT INTO numbers VALUES (0, 0, 0);
+CREATE VIRTUAL TABLE texts USING fts5(
+    text, content='', columnsize=0, tokenize="unicode61 remove_diacritics 0"
+);
+INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
 """
+
+TIE_DIGITS = 11
+"""Hexadecimal digits of an id that order the events of one second."""
+
+_LAST_TIE = (1 << 4 * TIE_DIGITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +107,25 @@ class SqliteOptions:
     """Threads, each with its own connection, that answer queries."""
     group_events: int = 2000
     """Events after which a commit waits for no further callers."""
-    log_bytes: int = 32 << 20
+    log_bytes: int = 64 << 20
     """Size of the write-ahead log at which it is copied into the file and emptied."""
     quiet_seconds: float = 1.0
-    """What `add` erases (replaced, deleted) leaves the files after this long without writes, at the
-    latest when the log has grown to `log_bytes`. `delete`, `expire` and `flush` do not wait."""
+    """What `add` erases (replaced, deleted) leaves the files after this long without writes."""
+    longest_seconds: float = 20.0
+    """What `add` erases leaves the files after this long even while writes go on; or earlier, when
+    the log has grown to `log_bytes`. `delete`, `expire` and `flush` do not wait."""
     cache_bytes: int = 64 << 20
     """Memory of the writer for pages of the file; each reader takes a quarter of it."""
     backlog: int = 10_000
     """Entries kept in memory for a follower that does not keep up; it then reads the file."""
     max_bytes: int | None = None
     """Size of the file at which StoreFull is raised. None: 128 GiB."""
+    words_seconds: float = 1.0
+    """Without writes for this long, words of what came in are put into the index."""
+    words_longest_seconds: float = 30.0
+    """Words wait no longer than this to be begun with, even while writes go on."""
+    turn_seconds: float = 0.01
+    """How long one query may keep a reader before others that wait have their turn."""
 
 
 @contextmanager
@@ -106,8 +146,9 @@ def store_errors() -> Iterator[None]:
 def open_writer(path: Path, key: bytes | None, options: SqliteOptions) -> apsw.Connection:
     """Open the file for its one writer; make it if there is none.
 
-    `key`: 32 bytes, or None for a file that is not encrypted. Raises
-    StoreFull, and StoreError also for a wrong key or a file of another version.
+    `key`: 32 bytes, or None for a file that is not encrypted. Its tables may still be those of an
+    older version (`version_of`). Raises StoreFull, and StoreError also for a wrong key or a file of
+    a version that is not known.
     """
     with store_errors():
         connection = _open(path, key, options.cache_bytes)
@@ -120,12 +161,12 @@ def open_writer(path: Path, key: bytes | None, options: SqliteOptions) -> apsw.C
             connection.pragma("wal_autocheckpoint", 0)
             pages = min((options.max_bytes or MAX_PAGES * PAGE_BYTES) // PAGE_BYTES, MAX_PAGES)
             connection.pragma("max_page_count", pages)
-            version = connection.pragma("user_version")
+            version = version_of(connection)
             if version == 0:
                 with connection:
-                    connection.execute(_SCHEMA)
+                    connection.execute(SCHEMA)
                     connection.pragma("user_version", VERSION)
-            elif version != VERSION:
+            elif version > VERSION:
                 raise StoreError
         except BaseException:
             connection.close()
@@ -138,7 +179,15 @@ def open_reader(path: Path, key: bytes | None, options: SqliteOptions) -> apsw.C
     with store_errors():
         connection = _open(path, key, options.cache_bytes // 4)
         connection.pragma("query_only", True)
+        # Else every statement with a bound LIMIT is compiled anew each time it runs.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         return connection
+
+
+def version_of(connection: apsw.Connection) -> int:
+    """The version of the tables in a file; 0 for an empty one. Raises apsw.Error."""
+    version: int = connection.execute("PRAGMA user_version").get
+    return version
 
 
 def _open(path: Path, key: bytes | None, cache_bytes: int) -> apsw.Connection:
@@ -164,23 +213,25 @@ def index_key(name: str, value: str) -> bytes:
     return blake2b(f"{name}{value}".encode(), digest_size=16).digest()
 
 
+def author_key(pubkey: str) -> bytes:
+    """The 16 bytes under which what a public key wrote is indexed."""
+    return bytes.fromhex(pubkey[:32])
+
+
+def id_key(event_id: str) -> bytes:
+    """The 16 bytes under which an event is indexed by its id."""
+    return bytes.fromhex(event_id[:32])
+
+
+def tie_of(event_id: str) -> int:
+    """The place of an event among those of the same second: high for low ids."""
+    return _LAST_TIE - int(event_id[:TIE_DIGITS], 16)
+
+
 def tag_keys(event: Event) -> set[bytes]:
     """The keys of all single-letter tags of an event (NIP-01)."""
     return {
-        index_key(tag[0], tag[1])
+        blake2b(f"{tag[0]}{tag[1]}".encode(), digest_size=16).digest()
         for tag in event.tags
         if len(tag) > 1 and len(tag[0]) == 1 and tag[0].isascii() and tag[0].isalpha()
     }
-
-
-def entry_of(number: int, raw: bytes) -> Entry:
-    """Read a stored row back. Raises StoreError when it holds no event."""
-    return Entry(number, raw, event_of(raw))
-
-
-def event_of(raw: bytes) -> Event:
-    """Read stored canonical JSON back. Raises StoreError when it holds no event."""
-    try:
-        return parse_event(orjson.loads(raw), raw)
-    except ValueError as error:
-        raise StoreError from error

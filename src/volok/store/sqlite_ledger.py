@@ -13,20 +13,33 @@ from typing import Any
 import apsw
 
 from volok.model.event import Event
-from volok.model.supersession import Version, address, expiration
-from volok.store.sqlite_file import event_of, index_key, tag_keys
-from volok.store.store import Entry
+from volok.model.supersession import GIFT_WRAP, VANISH, Version, address
+from volok.store.sqlite_file import author_key, id_key, index_key
+from volok.store.sqlite_rows import Batch, erase
+from volok.store.sqlite_words import take_words
+from volok.store.store import Entry, read_event
 
 RESERVE = 1000
 """Numbers that one commit reserves for ephemeral events to come."""
 
-_STORED = "SELECT id FROM events WHERE id IN (SELECT value FROM carray(?))"
-_BURIED = "SELECT id, deleter FROM tombstones WHERE id IN (SELECT value FROM carray(?))"
-_CURRENT = "SELECT place, raw FROM events WHERE place IN (SELECT value FROM carray(?))"
+ERASE_AT_ONCE = 1000
+"""Events that are read and erased together."""
+
+_STORED = "SELECT i.id FROM carray(?) c CROSS JOIN ids i ON i.id = c.value"
+_BURIED = "SELECT t.id, t.deleter FROM carray(?) c CROSS JOIN tombstones t ON t.id = c.value"
+_CURRENT = (
+    "SELECT p.place, e.raw FROM carray(?) c CROSS JOIN places p ON p.place = c.value"
+    " CROSS JOIN events e ON e.number = p.number"
+)
 _FLOORS = "SELECT place, created_at, id FROM floors WHERE place IN (SELECT value FROM carray(?))"
-_INSERT = (
-    "INSERT INTO events (number, id, pubkey, created_at, kind, place, expires_at, raw)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_BY_ID = "SELECT e.number, e.raw FROM ids i JOIN events e ON e.number = i.number WHERE i.id = ?"
+_EXPIRED = (
+    "SELECT e.number, e.raw FROM expiry x JOIN events e ON e.number = x.number"
+    " WHERE x.expires_at <= ? LIMIT ?"
+)
+_OF_KEY = (
+    "SELECT e.number, e.raw FROM postings p JOIN events e ON e.number = p.number"
+    " WHERE p.key = ? AND p.created_at <= ? AND p.kind <> ? AND (? IS NULL OR p.kind = ?) LIMIT ?"
 )
 
 
@@ -36,7 +49,11 @@ class SqliteLedger:
     def __init__(self, connection: apsw.Connection) -> None:
         """Raises apsw.Error, as all methods do."""
         self._connection = connection
-        ((self.head, self._reserved),) = connection.execute("SELECT head, reserved FROM numbers")
+        numbers: Any = connection.execute("SELECT head, reserved, searched FROM numbers").fetchone()
+        self.head: int = numbers[0]
+        self._reserved: int = numbers[1]
+        self.searched: int = numbers[2]
+        """The newest entry whose words are in the index, if it has any."""
         self._number = self._reserved
         self._forget()
 
@@ -50,10 +67,9 @@ class SqliteLedger:
         """Make it durable; returns what followers are to be shown."""
         self._write_rows()
         if self._number > self._reserved:
-            ephemeral = any(entry.event.id not in self._here for entry in self._fresh.values())
             # A number shown to followers must not be given out again after a crash, and to write
             # one row per ephemeral event would cost a sync each.
-            self._reserved = self._number + (RESERVE if ephemeral else 0)
+            self._reserved = self._number + (RESERVE if self._announced else 0)
             numbers = self.head, self._reserved
             self._connection.execute("UPDATE numbers SET head = ?, reserved = ?", numbers)
         elif self.head != self._saved[0]:
@@ -72,24 +88,26 @@ class SqliteLedger:
         """Read ahead what `settle` will ask about these events."""
         if not events:
             return
-        ids = apsw.carray(tuple(bytes.fromhex(event.id) for event in events))
         self._asked.update(event.id for event in events)
+        ids = apsw.carray(tuple(id_key(event.id) for event in events))
         self._here.update(name.hex() for (name,) in self._run(_STORED, ids))
-        for name, deleter in self._run(_BURIED, ids):
-            self._deleters[name.hex()] = self.deleters(name.hex()) | {deleter.hex()}
+        if self._any("tombstones"):
+            whole = apsw.carray(tuple(bytes.fromhex(event.id) for event in events))
+            for name, deleter in self._run(_BURIED, whole):
+                self._deleters[name.hex()] = self.deleters(name.hex()) | {deleter.hex()}
         places = {place for event in events if (place := address(event)) is not None}
         if places:
             self._expect_places(places)
+        self._nobody_vanished = not self._any("vanished")
 
     def has(self, event_id: str) -> bool:
         if event_id not in self._asked:
             return self.get(event_id) is not None
-        return event_id in self._here
+        return event_id[:32] in self._here
 
     def get(self, event_id: str) -> Event | None:
-        self._write_rows()
-        rows = self._run("SELECT raw FROM events WHERE id = ?", bytes.fromhex(event_id))
-        return event_of(rows[0][0]) if rows else None
+        stored = self._stored(event_id)
+        return None if stored is None else stored[1]
 
     def current(self, place: str) -> Event | None:
         if place not in self._current:
@@ -104,45 +122,33 @@ class SqliteLedger:
             self._expect_places([place])
         return self._floors[place]
 
+    def vanished(self, key: str) -> int | None:
+        if self._nobody_vanished:
+            return None
+        if key not in self._vanished:
+            rows = self._run("SELECT until FROM vanished WHERE key = ?", author_key(key))
+            self._vanished[key] = rows[0][0] if rows else None
+        return self._vanished[key]
+
     def announce(self, event: Event) -> None:
         self._number += 1
+        self._announced = True
         self._fresh[self._number] = Entry(self._number, event.to_json(), event)
 
     def insert(self, event: Event) -> None:
-        self.announce(event)
+        self._number += 1
         self.head = number = self._number
+        self._fresh[number] = Entry(number, event.to_json(), event)
         place = address(event)
         if place is not None:
             self._current[place] = event
-        self._here.add(event.id)
-        self._rows.append(
-            (
-                number,
-                bytes.fromhex(event.id),
-                bytes.fromhex(event.pubkey),
-                event.created_at,
-                event.kind,
-                None if place is None else index_key("a", place),
-                expiration(event),
-                event.to_json(),
-            )
-        )
-        self._tags += [(key, event.created_at, number) for key in tag_keys(event)]
+        self._here.add(event.id[:32])
+        self._batch.add(number, event, place)
 
     def erase(self, event: Event) -> None:
-        self._write_rows()
-        name = bytes.fromhex(event.id)
-        ((number,),) = self._run("DELETE FROM events WHERE id = ? RETURNING number", name)
-        self._connection.executemany(
-            "DELETE FROM tags WHERE key = ? AND created_at = ? AND number = ?",
-            [(key, event.created_at, number) for key in tag_keys(event)],
-        )
-        self._here.discard(event.id)
-        self._fresh.pop(number, None)
-        place = address(event)
-        if place is not None:
-            self._current[place] = None
-        self.erased = True
+        stored = self._stored(event.id)
+        if stored is not None:
+            self._erase([stored])
 
     def bury(self, event_id: str, deleter: str) -> None:
         self._connection.execute(
@@ -158,19 +164,59 @@ class SqliteLedger:
         )
         self._floors[place] = floor
 
+    def vanish(self, key: str, until: int) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO vanished VALUES (?, ?)", (author_key(key), until)
+        )
+        self._vanished[key] = until
+        self._nobody_vanished = False
+        self._write_rows()
+        for index, kind in ((author_key(key), None), (index_key("p", key), GIFT_WRAP)):
+            while rows := self._run(_OF_KEY, index, until, VANISH, kind, kind, ERASE_AT_ONCE):
+                self._erase([(number, read_event(raw)) for number, raw in rows])
+
     def delete(self, ids: Iterable[str]) -> int:
         """Erase what of these is here; returns how many were."""
-        here = [event for name in set(ids) if (event := self.get(name)) is not None]
-        for event in here:
-            self.erase(event)
+        here = [stored for name in set(ids) if (stored := self._stored(name)) is not None]
+        self._erase(here)
         return len(here)
 
     def expire(self, now: int, limit: int) -> int:
         """Erase at most `limit` events that have expired by `now`; returns how many."""
-        expired = self._run("SELECT raw FROM events WHERE expires_at <= ? LIMIT ?", now, limit)
-        for (raw,) in expired:
-            self.erase(event_of(raw))
+        self._write_rows()
+        expired = self._run(_EXPIRED, now, limit)
+        self._erase([(number, read_event(raw)) for number, raw in expired])
         return len(expired)
+
+    def take_words(self) -> bool:
+        """Put the words of some events into the index, in a transaction of its own; whether there
+        were any events left."""
+        with self._connection:
+            searched = take_words(self._connection, self.searched)
+        more = searched > self.searched
+        self.searched = searched
+        return more
+
+    def _stored(self, event_id: str) -> tuple[int, Event] | None:
+        self._write_rows()
+        rows = self._run(_BY_ID, id_key(event_id))
+        if not rows:
+            return None
+        event = read_event(rows[0][1])
+        return (rows[0][0], event) if event.id == event_id else None
+
+    def _erase(self, stored: Sequence[tuple[int, Event]]) -> None:
+        if not stored:
+            return
+        self._write_rows()
+        erase(self._connection, stored, self.searched)
+        for number, event in stored:
+            self._here.discard(event.id[:32])
+            self._fresh.pop(number, None)
+            place = address(event)
+            if place is not None:
+                self._current[place] = None
+        self.erased = True
 
     def _forget(self) -> None:
         self._asked: set[str] = set()
@@ -178,11 +224,16 @@ class SqliteLedger:
         self._current: dict[str, Event | None] = {}
         self._deleters: dict[str, frozenset[str]] = {}
         self._floors: dict[str, Version | None] = {}
-        self._rows: list[tuple[Any, ...]] = []
-        self._tags: list[tuple[bytes, int, int]] = []
+        self._vanished: dict[str, int | None] = {}
+        self._nobody_vanished = False
+        self._batch = Batch()
         self._fresh: dict[int, Entry] = {}
+        self._announced = False
         self.erased = False
         """Whether anything was erased in this transaction."""
+
+    def _any(self, table: str) -> bool:
+        return bool(self._run(f"SELECT EXISTS (SELECT 1 FROM {table})")[0][0])  # noqa: S608
 
     def _expect_places(self, places: Iterable[str]) -> None:
         # What is known already may have been changed by rows that are not written yet.
@@ -196,13 +247,11 @@ class SqliteLedger:
         for key, created_at, name in self._run(_FLOORS, keys):
             self._floors[unknown[key]] = Version(created_at, name.hex())
         for key, raw in self._run(_CURRENT, keys):
-            self._current[unknown[key]] = event_of(raw)
+            self._current[unknown[key]] = read_event(raw)
 
     def _run(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, bindings).fetchall()
 
     def _write_rows(self) -> None:
-        if self._rows:
-            self._connection.executemany(_INSERT, self._rows)
-            self._connection.executemany("INSERT INTO tags VALUES (?, ?, ?)", self._tags)
-            self._rows, self._tags = [], []
+        if self._batch:
+            self._batch.insert(self._connection)

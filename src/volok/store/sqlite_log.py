@@ -20,6 +20,9 @@ from volok.store.sqlite_file import PAGE_BYTES
 
 _LOG_HEADER = 32
 _FRAME_HEADER = 24
+_FRAME_BYTES = _FRAME_HEADER + PAGE_BYTES
+_FRAMES_AT_ONCE = 512
+_ZEROS = bytes(PAGE_BYTES)
 _LEAVES = (10, 13)
 _INTERIORS = (2, 5)
 
@@ -45,11 +48,11 @@ class Log:
 
         Raises apsw.Error, OSError.
         """
-        busy, _, _ = self._checkpoint("FULL")
+        busy, frames, _ = self._checkpoint("FULL")
         if busy:
             return False
         if self._file is not None:
-            self._zero_gaps(self._file)
+            self._zero_gaps(self._file, frames)
         busy, _, _ = self._checkpoint("TRUNCATE")
         if not busy:
             self.pages = 0
@@ -69,28 +72,43 @@ class Log:
         ((busy, pages, done),) = self._connection.execute(f"PRAGMA wal_checkpoint({mode})")
         return busy, pages, done
 
-    def _zero_gaps(self, file: int) -> None:
+    def _zero_gaps(self, file: int, frames: int) -> None:
         changed = False
-        for page in self._logged_pages():
+        for page in self._untidy_pages(frames):
             start = (page - 1) * PAGE_BYTES
             image = os.pread(file, PAGE_BYTES, start)
             first, last = _gap(image, 100 if page == 1 else 0)
-            if image.count(0, first, last) != last - first:
+            if image[first:last] != _ZEROS[first:last]:
                 os.pwrite(file, bytes(last - first), start + first)
                 changed = True
         if changed:
             os.fsync(file)
 
-    def _logged_pages(self) -> set[int]:
+    def _untidy_pages(self, frames: int) -> list[int]:
+        """The pages with anything in their gaps, by their last images among the first `frames` of
+        the log: few of all, and to read the log in one go is much cheaper than page by page."""
+        seen: set[int] = set()
+        untidy: list[int] = []
         try:
             log = os.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
-            return set()
+            return []
         try:
-            starts = range(_LOG_HEADER, os.fstat(log).st_size, _FRAME_HEADER + PAGE_BYTES)
-            return {struct.unpack(">I", os.pread(log, 4, start))[0] for start in starts}
+            for start in reversed(range(0, frames, _FRAMES_AT_ONCE)):
+                some = min(frames - start, _FRAMES_AT_ONCE)
+                data = os.pread(log, some * _FRAME_BYTES, _LOG_HEADER + start * _FRAME_BYTES)
+                for offset in reversed(range(0, len(data), _FRAME_BYTES)):
+                    page = int.from_bytes(data[offset : offset + 4], "big")
+                    if page in seen:
+                        continue
+                    seen.add(page)
+                    image = data[offset + _FRAME_HEADER : offset + _FRAME_BYTES]
+                    first, last = _gap(image, 100 if page == 1 else 0)
+                    if image[first:last] != _ZEROS[first:last]:
+                        untidy.append(page)
         finally:
             os.close(log)
+        return untidy
 
 
 def _gap(image: bytes, header: int) -> tuple[int, int]:

@@ -1,12 +1,12 @@
-"""Answering filters from SQLite: which index drives, and the merge of what it yields.
+"""Answering filters from SQLite: the merge of what the index yields that drives (`sqlite_drive`).
 
 1. A filter is answered by one index, driven by the keys that the filter names for it: its ids, the
-   addresses it pins down, one of its tags, its authors, its kinds; else by time. What the filter
-   says besides is a condition on the rows.
-2. Where several indexes could drive, each is asked how many rows it has for the filter, up to a
-   bound; the one with the fewest drives.
-3. Keys are read one after the other, newest first. Once as many rows are found as are wanted, the
+   addresses it pins down, one of its tags, its authors, its kinds; else all kinds there are.
+2. A few keys are merged by SQLite (`sqlite_pages.merged`). Many are read one after the other, those
+   with the newest rows first, each newest first. Once as many rows are found as are wanted, the
    oldest of these bounds what the next key is asked for.
+3. A read is a generator: it yields statements (`Ask`) and is sent their rows. No statement looks at
+   more than some thousand rows of an index, so whoever runs them can give way to others in between.
 4. SQL is put together from constants of this file; whatever came from outside is bound.
 """
 
@@ -14,117 +14,166 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
 from volok.model.filters import Filter
 from volok.model.supersession import Lifetime, lifetime
-from volok.store.sqlite_file import index_key
-
-_PROBE = 200
-"""Rows of an index that are counted before it is given up for another."""
-
-_EVER = 2**62
-"""Later than any created_at, and more than any number of rows."""
-
-Bindings = dict[str, Any]
-"""Names to what SQLite can bind."""
-
-
-class Row(NamedTuple):
-    """One event as a query reads it."""
-
-    number: int
-    created_at: int
-    id: bytes
-    raw: bytes
-
-    @property
-    def place(self) -> tuple[int, bytes]:
-        """Sorts newest first, then by id (NIP-01)."""
-        return -self.created_at, self.id
-
-
-@dataclass(frozen=True, slots=True)
-class _Drive:
-    """One way to answer a filter: an index, and the keys to ask it for."""
-
-    index: str
-    key: str
-    """The condition on `:key`."""
-    keys: Sequence[int | bytes | None]
-    covers: frozenset[str] = frozenset()
-    """The conditions of the filter that the keys imply."""
-
-    @property
-    def source(self) -> str:
-        """What one key has: in it, `e` is the event and `i` the indexed row, where they differ."""
-        if self.index == "tags":
-            return f"tags i CROSS JOIN events e ON e.number = i.number WHERE {self._bounds('i')}"
-        return f"events e INDEXED BY {self.index} WHERE {self._bounds('e')}"
-
-    @property
-    def order(self) -> str:
-        return "i.created_at DESC, e.id" if self.index == "tags" else "e.created_at DESC, e.id"
-
-    @property
-    def probe(self) -> str:
-        """How many rows of the index one key has, up to `:most`."""
-        table = "tags i" if self.index == "tags" else f"events i INDEXED BY {self.index}"
-        rows = f"SELECT 1 FROM {table} WHERE {self._bounds('i')} LIMIT :most"
-        return f"SELECT count(*) FROM ({rows})"
-
-    def _bounds(self, alias: str) -> str:
-        return f"{self.key} AND {alias}.created_at BETWEEN :since AND :until"
+from volok.store.relevance import CANDIDATES, ranked
+from volok.store.sqlite_drive import (
+    EVER,
+    Ask,
+    Bindings,
+    Drive,
+    Rows,
+    bounds_of,
+    choose,
+    conditions_of,
+)
+from volok.store.sqlite_file import id_key, index_key
+from volok.store.sqlite_pages import (
+    FETCH,
+    LOOK,
+    MERGED,
+    Found,
+    cursor,
+    last_looked_at,
+    merged,
+    page_of,
+    place_of,
+    read_all,
+)
+from volok.store.store import STAMP_BYTES, Entry, Visibility, stamp
 
 
-def newest(
-    connection: apsw.Connection, filters: Sequence[Filter], limit: int, now: int
-) -> list[Row]:
-    """The newest `limit` events that match any filter, each filter's own limit honoured."""
-    found: dict[int, Row] = {}
+class _Digest(NamedTuple):
+    """What to say of the events of a page, beside how many they are."""
+
+    row: str
+    columns: str = ""
+
+
+_MANY = _Digest("1")
+_NUMBERS = _Digest("s.number AS number", ", group_concat(number, ' ')")
+_STAMPS = _Digest(
+    # Where canonical JSON has the id. In order, which a sum of text in SQLite keeps.
+    "printf('%016x', s.created_at) || CAST(substr(e.raw, 8, 64) AS TEXT) AS stamp",
+    ", group_concat(stamp, '')",
+)
+
+
+Finding = Generator[Ask, Rows, list[Found]]
+
+
+def entries(
+    filters: Sequence[Filter], limit: int, now: int, visible: Visibility | None
+) -> Generator[Ask, Rows, list[Entry]]:
+    """The newest `limit` events that match any filter, each filter's own limit honoured.
+
+    What filters with words find (NIP-50) comes first, the best first.
+    """
+    if len(filters) == 1 and filters[0].search is None and _names(filters[0]) is None:
+        return (yield from _of_one(filters[0], limit, now, visible))
+    found: set[Found] = set()
+    best: dict[int, Entry] = {}
     for wanted in filters:
         most = limit if wanted.limit is None else min(limit, wanted.limit)
-        if most > 0 and _is_satisfiable(wanted):
-            found |= {row.number: row for row in _newest(connection, wanted, most, now)}
-    return sorted(found.values(), key=lambda row: row.place)[: max(limit, 0)]
+        if most <= 0 or not _is_satisfiable(wanted):
+            continue
+        if wanted.search is not None:
+            for entry in (yield from _search(wanted, most, now, visible)):
+                best[entry.number] = entry
+        elif names := _names(wanted):
+            found.update((yield from _by_name(names, wanted, most, now, visible)))
+        else:
+            drive = yield from choose(wanted, visible)
+            found.update((yield from _newest(drive, wanted, most, now, visible)))
+    order = sorted(found, reverse=True)[: max(limit, 0)]
+    rest = [one.number for one in order if one.number not in best]
+    return [*best.values(), *(yield from read_all(rest))][: max(limit, 0)]
 
 
-def numbers(connection: apsw.Connection, filters: Sequence[Filter], now: int) -> set[int]:
-    """The numbers of all events that match any filter; `limit` is no condition here."""
-    found: set[int] = set()
-    for wanted in filters:
-        if _is_satisfiable(wanted):
-            drive = _drive(connection, wanted)
-            conditions, bindings = _conditions(wanted, drive.covers, now)
-            sql = f"SELECT e.number FROM {drive.source}{conditions}"
-            for key in drive.keys:
-                found.update(n for (n,) in connection.execute(sql, bindings | {"key": key}))
-    return found
+def _of_one(
+    wanted: Filter, limit: int, now: int, visible: Visibility | None
+) -> Generator[Ask, Rows, list[Entry]]:
+    """The same for one filter that names neither words nor single events."""
+    limit = limit if wanted.limit is None else min(limit, wanted.limit)
+    if limit <= 0 or not _is_satisfiable(wanted):
+        return []
+    drive = yield from choose(wanted, visible)
+    if len(drive.keys) <= MERGED:
+        return (yield from merged(drive, wanted, limit, now, visible))
+    found = yield from _newest(drive, wanted, limit, now, visible)
+    order = sorted(found, reverse=True)[:limit]
+    return (yield from read_all([one.number for one in order]))
 
 
-def _newest(connection: apsw.Connection, wanted: Filter, limit: int, now: int) -> list[Row]:
-    drive = _drive(connection, wanted)
-    conditions, bindings = _conditions(wanted, drive.covers, now)
-    bindings["limit"] = limit
-    sql = (
-        f"SELECT e.number, e.created_at, e.id, e.raw FROM {drive.source}{conditions}"
-        f" ORDER BY {drive.order} LIMIT :limit"
-    )
-    found: dict[int, Row] = {}
-    for key in drive.keys:
-        bindings["key"] = key
-        found |= {row[0]: Row(*row) for row in connection.execute(sql, bindings)}
-        if len(found) >= limit and len(drive.keys) > 1:
-            best = sorted(found.values(), key=lambda row: row.place)[:limit]
-            found = {row.number: row for row in best}
-            bindings["since"] = best[-1].created_at
-    return list(found.values())
+def count(
+    filters: Sequence[Filter], now: int, visible: Visibility | None
+) -> Generator[Ask, Rows, int]:
+    """How many events match any of the filters; `limit` is no condition here."""
+    asked = [wanted for wanted in filters if _is_satisfiable(wanted)]
+    seen: set[int] = set()
+    for wanted in asked:
+        if wanted.search is not None:
+            found = yield from _search(wanted, EVER, now, visible)
+            seen.update(entry.number for entry in found)
+        elif names := _names(wanted):
+            places = yield from _by_name(names, wanted, EVER, now, visible)
+            seen.update(place.number for place in places)
+        else:
+            drive = yield from choose(wanted, visible)
+            alone = drive.disjoint and len(asked) == 1
+            digest = _MANY if alone else _NUMBERS
+            pages = yield from _pages(drive, wanted, now, visible, digest, EVER)
+            if alone:
+                return sum(many for (many,) in pages)
+            for _, numbers in pages:
+                seen.update(map(int, numbers.split()))
+    return len(seen)
+
+
+def stamps(
+    filters: Sequence[Filter], limit: int, now: int, visible: Visibility | None
+) -> Generator[Ask, Rows, list[bytes]]:
+    """See `Store.stamps`: a run for each page that is read."""
+    runs: list[bytes] = []
+    for wanted in filter(_is_satisfiable, filters):
+        if limit < 0:
+            break
+        if wanted.search is not None or _names(wanted) is not None:
+            everything = [replace(wanted, limit=None)]
+            found = yield from entries(everything, limit + 1, now, visible)
+            names = sorted(stamp(one.event.created_at, one.event.id) for one in found)
+            pages = [b"".join(names)]
+        else:
+            drive = yield from choose(wanted, visible)
+            rows = yield from _pages(drive, wanted, now, visible, _STAMPS, limit)
+            pages = [bytes.fromhex(text) for _, text in rows]
+        limit -= sum(map(len, pages)) // STAMP_BYTES
+        runs += filter(None, pages)
+    return runs
+
+
+def log(after: int, limit: int, now: int) -> Generator[Ask, Rows, list[Entry]]:
+    """Entries numbered above `after`, in the order of numbers."""
+    result: list[Entry] = []
+    while len(result) < limit:
+        most = min(FETCH, limit - len(result))
+        page = yield from page_of(
+            "FROM (SELECT number, raw FROM events WHERE number > :after"
+            " AND (expires_at IS NULL OR expires_at > :now) ORDER BY number LIMIT :most)",
+            {"after": after, "now": now, "most": most},
+        )
+        result += page
+        if len(page) < most:
+            break
+        after = page[-1].number
+    return result
 
 
 def _is_satisfiable(wanted: Filter) -> bool:
@@ -132,74 +181,151 @@ def _is_satisfiable(wanted: Filter) -> bool:
     return all(values is None or values for values in sets)
 
 
-def _drive(connection: apsw.Connection, wanted: Filter) -> _Drive:
-    choices = list(_drives(wanted))
-    if len(choices) == 1:
-        return choices[0]
-    best, fewest = choices[0], _PROBE
-    for choice in choices:
-        rows = _probe(connection, choice, _bounds(wanted), fewest)
-        if rows < fewest:
-            best, fewest = choice, rows
-    return best
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What leads to single events: few, so that the rest of a filter is checked on these."""
+
+    table: str
+    column: str
+    keys: Sequence[bytes]
 
 
-def _drives(wanted: Filter) -> Iterator[_Drive]:
-    """The indexes that could answer a filter; the more selective by nature first."""
-    if wanted.ids is not None:
-        ids = [bytes.fromhex(name) for name in wanted.ids]
-        yield _Drive("by_id", "e.id = :key", ids, frozenset(["ids"]))
-        return
+def _names(wanted: Filter) -> _Names | None:
+    """The ids of a filter, or all addresses that it leaves."""
     kinds, authors = wanted.kinds, wanted.authors
+    if wanted.ids is not None:
+        return _Names("ids", "id", [*map(id_key, wanted.ids)])
     if kinds and authors and all(lifetime(kind) is Lifetime.REPLACEABLE for kind in kinds):
         places = [index_key("a", f"{kind}:{author}:") for kind, author in product(kinds, authors)]
-        yield _Drive("by_place", "e.place = :key", places, frozenset(["authors", "kinds"]))
-        return
-    for name, values in wanted.tags.items():
-        keys = [index_key(name, value) for value in values]
-        yield _Drive("tags", "i.key = :key", keys, frozenset(["#" + name]))
-    if authors is not None:
-        keys = [bytes.fromhex(author) for author in authors]
-        yield _Drive("by_author", "pubkey = :key", keys, frozenset(["authors"]))
-    if kinds is not None:
-        yield _Drive("by_kind", "kind = :key", list(kinds), frozenset(["kinds"]))
-    if not (wanted.tags or authors or kinds):
-        yield _Drive("by_time", ":key IS NULL", [None])
+        return _Names("places", "place", places)
+    return None
 
 
-def _probe(connection: apsw.Connection, drive: _Drive, bounds: Bindings, most: int) -> int:
-    rows = 0
-    for key in drive.keys:
-        if rows >= most:
+def _by_name(
+    names: _Names, wanted: Filter, limit: int, now: int, visible: Visibility | None
+) -> Finding:
+    found: list[Found] = []
+    for start in range(0, len(names.keys), FETCH):
+        page = yield from page_of(
+            "FROM (SELECT e.number, e.raw FROM carray(:keys) c"
+            f" CROSS JOIN {names.table} i ON i.{names.column} = c.value"
+            " CROSS JOIN events e ON e.number = i.number"
+            " WHERE (e.expires_at IS NULL OR e.expires_at > :now) LIMIT -1)",
+            {"keys": apsw.carray(tuple(names.keys[start : start + FETCH])), "now": now},
+        )
+        found += [place_of(entry) for entry in page if _shows(wanted, entry, visible)]
+    return sorted(found, reverse=True)[:limit]
+
+
+def _search(
+    wanted: Filter, limit: int, now: int, visible: Visibility | None
+) -> Generator[Ask, Rows, list[Entry]]:
+    """The best of the latest events that have all words and meet the other conditions."""
+    # Quoted, each is a word and no operator; the star asks for words that begin so.
+    asked = " ".join(f'"{word}"*' for word in (wanted.search or "").split())
+    if not asked:
+        return []
+    page = yield from page_of(
+        "FROM (SELECT e.number, e.raw FROM"
+        " (SELECT rowid FROM texts WHERE texts MATCH :asked ORDER BY rowid DESC LIMIT :most) t"
+        " CROSS JOIN events e ON e.number = t.rowid"
+        " WHERE (e.expires_at IS NULL OR e.expires_at > :now) LIMIT -1)",
+        {"asked": asked, "most": CANDIDATES, "now": now},
+    )
+    found = [entry for entry in page if _shows(wanted, entry, visible)]
+    return ranked(wanted.search or "", found)[:limit]
+
+
+def _shows(wanted: Filter, entry: Entry, visible: Visibility | None) -> bool:
+    return wanted.matches(entry.event) and (visible is None or visible.shows(entry.event))
+
+
+def _newest(
+    drive: Drive, wanted: Filter, limit: int, now: int, visible: Visibility | None
+) -> Finding:
+    conditions, bindings = conditions_of(wanted, drive, now, visible)
+    bindings |= bounds_of(wanted)
+    found: set[Found] = set()
+    for newest_at, key in (yield from _by_newest(drive, bindings)):
+        if newest_at >= bindings["since"]:
+            bindings["key"] = key
+            found.update((yield from _newest_of_key(drive, conditions, bindings, limit)))
+            if len(found) >= limit and len(drive.keys) > 1:
+                found = set(sorted(found, reverse=True)[:limit])
+                bindings["since"] = min(found).created_at
+    return list(found)
+
+
+def _by_newest(
+    drive: Drive, bindings: Bindings
+) -> Generator[Ask, Rows, list[tuple[int, int | bytes]]]:
+    """The keys that have any rows, each with the second of its newest, the newest first."""
+    if len(drive.keys) == 1:
+        return [(EVER, drive.keys[0])]
+    newest = f"SELECT max(created_at) {drive.rows.replace(':key', 'k.value')}"
+    rows = yield Ask(
+        f"SELECT at, value FROM (SELECT value, ({newest}) AS at FROM carray(:keys) k)"
+        " WHERE at IS NOT NULL ORDER BY at DESC",
+        bindings | {"keys": drive.all_keys},
+    )
+    return [(at, key) for at, key in rows]
+
+
+def _newest_of_key(drive: Drive, conditions: str, bindings: Bindings, limit: int) -> Finding:
+    look = limit if not conditions else max(limit, 100)
+    below = Found(bindings["until"] + 1, -1, -1)
+    found: list[Found] = []
+    while len(found) < limit:
+        most = min(limit - len(found), LOOK)
+        page = bindings | cursor(below) | {"look": min(look, LOOK), "most": most}
+        ((created, ties, numbers),) = yield Ask(
+            "SELECT group_concat(created_at, ' '), group_concat(tie, ' '),"
+            " group_concat(number, ' ') FROM (SELECT s.created_at, s.tie, s.number FROM"
+            f" (SELECT * {drive.next_rows} LIMIT :look) s"
+            f" CROSS JOIN events e ON e.number = s.number"
+            f" WHERE (e.expires_at IS NULL OR e.expires_at > :now){conditions} LIMIT :most)",
+            page,
+        )
+        got: list[Found] = []
+        if created is not None:
+            columns = (map(int, column.split()) for column in (created, ties, numbers))
+            got = list(map(Found, *columns))
+            found += got
+        if len(got) == most:
+            below = got[-1]
+            continue
+        last = yield from last_looked_at(f"SELECT * {drive.next_rows}", page)
+        if last is None:
             break
-        bindings = bounds | {"key": key, "most": most - rows}
-        rows += connection.execute(drive.probe, bindings).get
-    return rows
+        below, look = last, look * 4
+    return found
 
 
-def _bounds(wanted: Filter) -> Bindings:
-    return {
-        "since": 0 if wanted.since is None else wanted.since,
-        "until": _EVER if wanted.until is None else wanted.until,
-    }
+def _pages(
+    drive: Drive, wanted: Filter, now: int, visible: Visibility | None, digest: _Digest, most: int
+) -> Generator[Ask, Rows, Rows]:
+    """All events that match, page by page: how many, then what `digest` says of them.
 
-
-def _conditions(wanted: Filter, covered: frozenset[str], now: int) -> tuple[str, Bindings]:
-    """What is asked of each event besides the drive: SQL to append, and all bindings."""
-    bindings = _bounds(wanted) | {"now": now}
-    terms = ["(e.expires_at IS NULL OR e.expires_at > :now)"]
-    if wanted.authors is not None and "authors" not in covered:
-        terms.append("e.pubkey IN (SELECT value FROM carray(:authors))")
-        bindings["authors"] = apsw.carray(tuple(map(bytes.fromhex, wanted.authors)))
-    if wanted.kinds is not None and "kinds" not in covered:
-        terms.append("e.kind IN (SELECT value FROM carray(:kinds))")
-        bindings["kinds"] = apsw.carray(array("q", wanted.kinds))
-    for position, (name, values) in enumerate(wanted.tags.items()):
-        if "#" + name not in covered:
-            keys = f"tag{position}"
-            terms.append(
-                f"EXISTS (SELECT 1 FROM tags t WHERE t.key IN (SELECT value FROM carray(:{keys}))"
-                " AND t.created_at = +e.created_at AND t.number = +e.number)"
+    Stops when they are more than `most`.
+    """
+    conditions, bindings = conditions_of(wanted, drive, now, visible)
+    bindings |= bounds_of(wanted) | {"look": LOOK}
+    result: Rows = []
+    for _, key in (yield from _by_newest(drive, bindings)):
+        bindings["key"] = key
+        below: Found | None = Found(bindings["until"] + 1, -1, -1)
+        while below is not None and most >= 0:
+            page = bindings | cursor(below)
+            rows = yield Ask(
+                f"SELECT count(*){digest.columns} FROM (SELECT {digest.row}"
+                f" FROM (SELECT * {drive.next_rows} LIMIT :look) s"
+                " CROSS JOIN events e ON e.number = s.number"
+                f" WHERE (e.expires_at IS NULL OR e.expires_at > :now){conditions}"
+                " ORDER BY 1 LIMIT -1)",
+                page,
             )
-            bindings[keys] = apsw.carray(tuple(index_key(name, value) for value in values))
-    return "".join(f" AND {term}" for term in terms), bindings
+            if rows[0][0]:
+                result += rows
+                most -= rows[0][0]
+            below = yield from last_looked_at(f"SELECT * {drive.next_rows}", page)
+    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -15,17 +15,19 @@ from volok.model.event import Event, is_hex32
 from volok.model.filters import Filter
 from volok.store import sqlite_query
 from volok.store.settle import settle
+from volok.store.sqlite_drive import Ask, Rows
 from volok.store.sqlite_file import (
     SqliteOptions,
-    entry_of,
     open_reader,
     open_writer,
     store_errors,
 )
 from volok.store.sqlite_ledger import SqliteLedger
 from volok.store.sqlite_log import Log
+from volok.store.sqlite_migration import migrate
+from volok.store.sqlite_reading import Reading
 from volok.store.sqlite_writer import Writer
-from volok.store.store import Entry, Outcome, Store, StoreError
+from volok.store.store import Entry, Outcome, Store, StoreError, Visibility
 from volok.store.tail import Tail
 
 T = TypeVar("T")
@@ -45,9 +47,11 @@ class SqliteStore(Store):
     SQLite3 Multiple Ciphers), and what it holds can be read only with that key.
     """
 
-    def __init__(self, path: Path, key: bytes | None, options: SqliteOptions) -> None:
+    def __init__(
+        self, writer: apsw.Connection, path: Path, key: bytes | None, options: SqliteOptions
+    ) -> None:
         """Use `open`."""
-        writer = open_writer(path, key, options)
+        self._options = options
         self._connections: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(options.readers):
             self._connections.put(open_reader(path, key, options))
@@ -65,7 +69,10 @@ class SqliteStore(Store):
 
         `key` is 32 random bytes; the same one each time. Raises StoreFull, StoreError.
         """
-        return cls(path, key, options or SqliteOptions())
+        # A file of an older version may take minutes.
+        options = options or SqliteOptions()
+        writer = await asyncio.to_thread(_open_writer, path, key, options)
+        return cls(writer, path, key, options)
 
     @property
     def head(self) -> int:
@@ -80,22 +87,35 @@ class SqliteStore(Store):
 
         return await self._write(work, events)
 
-    async def query(self, filters: Sequence[Filter], limit: int, now: int) -> list[Entry]:
+    async def query(
+        self,
+        filters: Sequence[Filter],
+        limit: int,
+        now: int,
+        visible: Visibility | None = None,
+    ) -> list[Entry]:
         """See Store."""
+        return await self._read(sqlite_query.entries(filters, limit, now, visible))
 
-        def work(connection: apsw.Connection) -> list[Entry]:
-            rows = sqlite_query.newest(connection, filters, limit, now)
-            return [entry_of(row.number, row.raw) for row in rows]
+    async def count(
+        self, filters: Sequence[Filter], now: int, visible: Visibility | None = None
+    ) -> int:
+        """See Store."""
+        return await self._read(sqlite_query.count(filters, now, visible))
 
-        return await self._read(work)
-
-    async def count(self, filters: Sequence[Filter], now: int) -> int:
-        """See Store; `limit` is no condition here."""
-        return await self._read(lambda c: len(sqlite_query.numbers(c, filters, now)))
+    async def stamps(
+        self,
+        filters: Sequence[Filter],
+        limit: int,
+        now: int,
+        visible: Visibility | None = None,
+    ) -> list[bytes]:
+        """See Store."""
+        return await self._read(sqlite_query.stamps(filters, limit, now, visible))
 
     async def log(self, after: int, limit: int, now: int) -> list[Entry]:
         """See Store."""
-        return await self._read(lambda c: _log(c, after, limit, now))
+        return await self._read(sqlite_query.log(after, limit, now))
 
     def follow(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         """See Store; what has expired but was not erased is shown. Ends with StoreError when the
@@ -139,17 +159,22 @@ class SqliteStore(Store):
         self._check_open()
         return await self._writer.run(work, events, cut)
 
-    async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def _read(self, asking: Generator[Ask, Rows, T]) -> T:
+        """Run a read in turns, so that a long one delays the others by little."""
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._snapshot, work)
+        loop = asyncio.get_running_loop()
+        read = Reading(asking, self._options.turn_seconds)
+        while not await loop.run_in_executor(self._pool, self._turn, read):
+            self._check_open()
+        return read.result
 
-    def _snapshot(self, work: Callable[[apsw.Connection], T]) -> T:
+    def _turn(self, read: Reading[T]) -> bool:
         connection = self._connections.get()
         try:
             with store_errors():
                 connection.execute("BEGIN")
                 try:
-                    return work(connection)
+                    return read.go_on(connection)
                 finally:
                     connection.execute("COMMIT")
         finally:
@@ -168,10 +193,11 @@ class SqliteStore(Store):
             raise StoreError
 
 
-def _log(connection: apsw.Connection, after: int, limit: int, now: int) -> list[Entry]:
-    rows = connection.execute(
-        "SELECT number, raw FROM events WHERE number > ?"
-        " AND (expires_at IS NULL OR expires_at > ?) ORDER BY number LIMIT ?",
-        (after, now, max(limit, 0)),
-    )
-    return [entry_of(number, raw) for number, raw in rows]
+def _open_writer(path: Path, key: bytes | None, options: SqliteOptions) -> apsw.Connection:
+    writer = open_writer(path, key, options)
+    try:
+        migrate(writer)
+    except BaseException:
+        writer.close()
+        raise
+    return writer

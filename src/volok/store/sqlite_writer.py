@@ -1,14 +1,18 @@
 """The one thread that changes a SqliteStore: it commits what waits, together.
 
 While one commit syncs to the disk, the next group gathers in the queue; so the more callers there
-are, the fewer syncs each costs. Whoever waits hears of the outcome only after the commit.
+are, the fewer syncs each costs. Whoever waits hears of the outcome only after the commit. After a
+quiet time, the words of what came in are put into the index of words, a few at a time with pauses
+between, in which others have the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import queue
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Thread
@@ -23,6 +27,10 @@ from volok.store.sqlite_log import Log
 from volok.store.store import Entry, StoreError
 
 T = TypeVar("T")
+
+_REST = 3.0
+_BUSY_REST = 10.0
+"""How much longer than words were taken nothing is done then, and while writes go on."""
 
 Publish = Callable[[Sequence[Entry], int], None]
 """Called on the event loop after a commit, with what is new and the head."""
@@ -60,7 +68,14 @@ class Writer:
             self._ledger = SqliteLedger(connection)
         self.head = self._ledger.head
         """The head that was found."""
-        self._erased = True  # what an earlier run erased may still be in its log
+        self._erased_at: float | None = time.monotonic()
+        """When the first thing was erased that may still be in a file; as an earlier run may have
+        left it."""
+        self._all_words = False
+        self._words_at = time.monotonic()
+        """When words may be taken, if nobody writes until then."""
+        self._words_by = self._words_at + options.words_longest_seconds
+        """When words are taken whoever writes."""
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._run, name="volok-store-writer", daemon=True)
@@ -91,20 +106,27 @@ class Writer:
             jobs, open_ = self._gather()
             if jobs:
                 self._commit(jobs)
-            if self._log.pages * PAGE_BYTES >= self._options.log_bytes or (
-                self._erased and not jobs
-            ):
+            if open_ and self._words_wait == 0:
+                self._take_words()
+            if self._log.pages * PAGE_BYTES >= self._options.log_bytes or self._must_erase(jobs):
                 self._cut()
         self._cut()
         self._connection.close()
         self._log.close()
+
+    def _must_erase(self, jobs: list[_Job]) -> bool:
+        if self._erased_at is None:
+            return False
+        waited = time.monotonic() - self._erased_at
+        quiet = not jobs and self._all_words
+        return waited >= (self._options.quiet_seconds if quiet else self._options.longest_seconds)
 
     def _gather(self) -> tuple[list[_Job], bool]:
         """The jobs of the next commit, and whether there will be more. Empty after a quiet time."""
         jobs: list[_Job] = []
         events = 0
         with contextlib.suppress(queue.Empty):
-            job = self._queue.get(timeout=self._options.quiet_seconds if self._erased else None)
+            job = self._queue.get(timeout=self._patience)
             while job is not None:
                 jobs.append(job)
                 events += len(job.events)
@@ -113,6 +135,33 @@ class Writer:
                 job = self._queue.get_nowait()
             return jobs, job is not None
         return jobs, True
+
+    @property
+    def _patience(self) -> float | None:
+        """Seconds to wait for a job before there is something else to do."""
+        waits = [] if self._all_words else [self._words_wait]
+        if self._erased_at is not None:
+            waits.append(self._options.quiet_seconds)
+        return min(waits, default=None)
+
+    @property
+    def _words_wait(self) -> float:
+        """Seconds until words may be taken."""
+        if self._all_words:
+            return math.inf
+        return max(0.0, min(self._words_at, self._words_by) - time.monotonic())
+
+    def _take_words(self) -> None:
+        began = time.monotonic()
+        try:
+            with store_errors():
+                self._all_words = not self._ledger.take_words()
+        except StoreError:
+            # A full disk, most likely: there is another try when something was added or erased.
+            self._all_words = True
+        ended = time.monotonic()
+        self._words_at = ended + _REST * (ended - began)
+        self._words_by = max(self._words_by, ended + _BUSY_REST * (ended - began))
 
     def _commit(self, jobs: list[_Job]) -> None:
         try:
@@ -123,7 +172,12 @@ class Writer:
             failure.__cause__ = error
             self._on_loop(self._fail, jobs, failure)
             return
-        self._erased = self._erased or self._ledger.erased
+        if self._ledger.erased and self._erased_at is None:
+            self._erased_at = time.monotonic()
+        self._words_at = time.monotonic() + self._options.words_seconds
+        if self._all_words:
+            self._words_by = time.monotonic() + self._options.words_longest_seconds
+        self._all_words = False
         uncut = [job for job in jobs if job.cut] if not self._cut_for(jobs) else []
         self._on_loop(self._finish, [job for job in jobs if job not in uncut], fresh)
         self._on_loop(self._fail, uncut, StoreError())
@@ -148,7 +202,8 @@ class Writer:
         except (apsw.Error, OSError):
             # Everything acknowledged is in the log, and the next cut tries again.
             return False
-        self._erased = self._erased and not done
+        if done:
+            self._erased_at = None
         return done
 
     def _on_loop(self, call: Callable[..., None], *arguments: object) -> None:

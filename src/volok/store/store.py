@@ -7,18 +7,22 @@
 3. Replaceable, deleted (NIP-09), expired (NIP-40) and vanished events are settled by
    `volok.model.supersession`, the same way by every backend. What has left the store is gone from
    its files as well.
-4. A store does not check signatures: whoever feeds it does.
+4. A request to vanish (NIP-62) that is added takes effect: whoever feeds a store refuses those that
+   mean other relays.
+5. A store does not check signatures: whoever feeds it does.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from volok.model.event import Event
+from volok.model.event import Event, parse_event
 from volok.model.filters import Filter
+from volok.model.supersession import DELETION
 
 
 class StoreError(Exception):
@@ -37,18 +41,85 @@ class Outcome(Enum):
     SUPERSEDED = "superseded"
     """A newer replaceable event is here already."""
     DELETED = "deleted"
-    """Its author, or its addressee for kind 1059, has deleted it (NIP-09)."""
+    """Its author, or its addressee for kind 1059, has deleted it (NIP-09) or has asked to vanish
+    (NIP-62)."""
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """One event as the store holds it."""
+    """One event as the store holds it. A value: number and raw say all, `event` is read from raw
+    when it is first asked for, so that rows that are only passed on are never parsed."""
 
-    number: int
-    raw: bytes
-    """The event as canonical JSON, ready to be sent without re-encoding."""
-    event: Event
+    __slots__ = ("_event", "number", "raw")
+
+    def __init__(self, number: int, raw: bytes, event: Event | None = None) -> None:
+        """`raw`: the event as canonical JSON, ready to be sent without re-encoding.
+
+        `event`: the same event, where it is at hand already.
+        """
+        self.number = number
+        self.raw = raw
+        self._event = event
+
+    @property
+    def event(self) -> Event:
+        """The event. Raises StoreError when raw holds none: then the store is damaged."""
+        if self._event is None:
+            self._event = read_event(self.raw)
+        return self._event
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Entry):
+            return NotImplemented
+        return self.number == other.number and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash((self.number, self.raw))
+
+    def __repr__(self) -> str:
+        return f"Entry({self.number}, {self.raw!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """Who asks, where not everything is for everybody: what this does not show is left out as if
+    it were not there, before any limit counts."""
+
+    sealed: frozenset[int]
+    """Kinds that are shown to whoever an event names in its `p` tags, and to nobody else. A
+    deletion (NIP-09) with one of them in its `k` tags is shown to its author alone."""
+    keys: frozenset[str]
+    """The public keys that whoever asks has proved to be theirs, hexadecimal."""
+
+    def shows(self, event: Event) -> bool:
+        """Whether this event may be shown."""
+        if event.kind in self.sealed:
+            return not self.keys.isdisjoint(event.values("p"))
+        if event.kind == DELETION and not self.sealed_names.isdisjoint(event.values("k")):
+            return event.pubkey in self.keys
+        return True
+
+    @property
+    def sealed_names(self) -> frozenset[str]:
+        """The sealed kinds as `k` tags name them."""
+        return frozenset(map(str, self.sealed))
+
+
+STAMP_BYTES = 40
+"""What names an event in `Store.stamps`."""
+
+
+def stamp(created_at: int, event_id: str) -> bytes:
+    """An event as `Store.stamps` names it; `event_id` is hexadecimal."""
+    return created_at.to_bytes(8, "big") + bytes.fromhex(event_id)
+
+
+def read_event(raw: bytes) -> Event:
+    """Read stored canonical JSON back. Raises StoreError when it holds no event."""
+    try:
+        return parse_event(json.loads(raw), raw)
+    except (ValueError, RecursionError) as error:
+        raise StoreError from error
 
 
 class Store(Protocol):
@@ -66,13 +137,48 @@ class Store(Protocol):
         never written. Raises StoreFull, StoreError: then none of these events was taken in.
         """
 
-    async def query(self, filters: Sequence[Filter], limit: int, now: int) -> list[Entry]:
+    async def query(
+        self,
+        filters: Sequence[Filter],
+        limit: int,
+        now: int,
+        visible: Visibility | None = None,
+    ) -> list[Entry]:
         """Return the events that match any of the filters: newest first (NIP-01 order: created_at
         descending, then id ascending), each filter's own `limit` honoured, at most `limit` in all.
+
+        What filters with a search find comes first, the best first (NIP-50).
+
+        With `visible`, only what it shows. A long query gives way to others as it goes, so it is
+        no snapshot; it stops when whoever awaits it is cancelled.
         """
 
-    async def count(self, filters: Sequence[Filter], now: int) -> int:
-        """Return how many stored events match any of the filters."""
+    async def count(
+        self, filters: Sequence[Filter], now: int, visible: Visibility | None = None
+    ) -> int:
+        """Return how many stored events match any of the filters and, with `visible`, are shown.
+
+        Gives way and stops as `query` does; no filter's `limit` counts.
+        """
+
+    async def stamps(
+        self,
+        filters: Sequence[Filter],
+        limit: int,
+        now: int,
+        visible: Visibility | None = None,
+    ) -> list[bytes]:
+        """Return created_at and id of what `count` counts, for reconciliation (NIP-77): 40 bytes
+        for each event, 8 of created_at (most significant first) and the id.
+
+        They come in runs; each is in order and holds no event twice, several may hold the same.
+        Reading stops when more than `limit` were found, each counted as often as it is held. What
+        is here serves any backend; one that can read less than whole events does better.
+        """
+        everything = [replace(wanted, limit=None) for wanted in filters]
+        found = await self.query(everything, limit + 1, now, visible)
+        events = [entry.event for entry in found]
+        return [b"".join(sorted(stamp(event.created_at, event.id) for event in events))]
 
     async def log(self, after: int, limit: int, now: int) -> list[Entry]:
         """Return entries numbered above `after` that are still here, in the order of numbers."""
