@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from volok.model.event import Event
 from volok.model.filters import Filter
 from volok.sync.messages import (
+    FINISH,
+    MORE,
     Auth,
     AuthChallenge,
     ClientMessage,
@@ -32,6 +34,7 @@ from volok.sync.messages import (
     parse_relay_message,
     prefix_of,
 )
+from volok.sync.neg_messages import NegClose, NegError, NegMessage, NegOpen
 
 A, B = "a" * 64, "b" * 64
 EVENT = Event(A, B, 100, 1, (("t", 'quote"'),), "Привет\n", "0" * 128)
@@ -44,16 +47,23 @@ CLIENT = [
     (Close("s"), ["CLOSE", "s"]),
     (Auth(EVENT), ["AUTH", FIELDS]),
     (Count("s", (KINDS,)), ["COUNT", "s", {"kinds": [1]}]),
+    (NegOpen("s", KINDS, b"\x61\x00"), ["NEG-OPEN", "s", {"kinds": [1]}, "6100"]),
+    (NegMessage("s", b"\x61"), ["NEG-MSG", "s", "61"]),
+    (NegClose("s"), ["NEG-CLOSE", "s"]),
 ]
 RELAY = [
     (EventFor('s"1', EVENT), ["EVENT", 's"1', FIELDS]),
     (Ok(A, True), ["OK", A, True, ""]),
     (Ok(A, False, "blocked: no"), ["OK", A, False, "blocked: no"]),
     (Eose("s"), ["EOSE", "s"]),
+    (Eose("s", (FINISH,)), ["EOSE", "s", ["finish"]]),
     (Closed("s", "error: stop"), ["CLOSED", "s", "error: stop"]),
     (Notice("Привет"), ["NOTICE", "Привет"]),
     (AuthChallenge("c"), ["AUTH", "c"]),
     (Counted("s", 3), ["COUNT", "s", {"count": 3}]),
+    (NegMessage("s", b"\x61"), ["NEG-MSG", "s", "61"]),
+    (NegError("s", "closed: too slow"), ["NEG-ERR", "s", "closed: too slow"]),
+    (NegError("s", "blocked: no", 5), ["NEG-ERR", "s", "blocked: no", 5]),
 ]
 
 junk = st.recursive(
@@ -63,7 +73,7 @@ junk = st.recursive(
 )
 names = st.sampled_from(
     ["EVENT", "REQ", "CLOSE", "AUTH", "COUNT", "OK", "EOSE", "CLOSED", "NOTICE"]
-)
+) | st.sampled_from(["NEG-OPEN", "NEG-MSG", "NEG-CLOSE", "NEG-ERR"])
 nearly = st.builds(lambda name, rest: [name, *rest], names, st.lists(junk, max_size=4))
 
 
@@ -161,10 +171,21 @@ def test_a_refusal_says_what_it_was_about() -> None:
     with pytest.raises(InvalidMessage) as nameless:
         parse_client_message(["EVENT", {"id": ["x"]}])
     assert nameless.value.event_id is None
-    for wrong in (["REQ", "s", {"search": "x"}], ["COUNT", "s", 5], ["REQ", "s"]):
+    for wrong in (["REQ", "s", {"colour": "x"}], ["COUNT", "s", 5], ["REQ", "s"]):
         with pytest.raises(InvalidMessage) as request:
             parse_client_message(wrong)
         assert (request.value.event_id, request.value.subscription) == (None, "s")
+        assert request.value.unsupported is (wrong[2:] == [{"colour": "x"}])
+    for name, known in (("", ""), ("s" * 65, "s" * 65), ("s" * 257, None), (5, None)):
+        with pytest.raises(InvalidMessage) as request:
+            parse_client_message(["REQ", name, {}])
+        assert request.value.subscription == known
+
+
+def test_hints_that_are_not_known_are_as_good_as_absent() -> None:
+    for hints in ([], ["of a later NIP", 5], "finish", {}):
+        assert parse_relay_message(["EOSE", "s", hints]) == Eose("s")
+    assert parse_relay_message(["EOSE", "s", ["x", "more"]]) == Eose("s", (MORE,))
 
 
 def test_stored_json_goes_out_as_it_is() -> None:
@@ -178,3 +199,25 @@ def test_prefixes() -> None:
     assert prefix_of("rate-limited: slow down") == Prefix.RATE_LIMITED
     for unknown in ("", "blocked", "hello: world", " blocked: x"):
         assert prefix_of(unknown) == ""
+
+
+def test_a_refused_reconciliation_is_told_from_a_refused_request() -> None:
+    for wrong in (
+        ["NEG-OPEN", "s", {"colour": "x"}, "61"],
+        ["NEG-OPEN", "s", {}, "6"],
+        ["NEG-OPEN", "s"],
+        ["NEG-MSG", "s", "6 1"],
+        ["NEG-MSG", "s", 61],
+        ["NEG-CLOSE", ""],
+    ):
+        with pytest.raises(InvalidMessage) as refused:
+            parse_client_message(wrong)
+        assert refused.value.reconciling
+        assert refused.value.subscription == wrong[1]
+    with pytest.raises(InvalidMessage) as request:
+        parse_client_message(["REQ", "s", 1])
+    assert not request.value.reconciling
+    assert parse_relay_message(["NEG-ERR", "s"]) == NegError("s", "")
+    assert parse_relay_message(["NEG-ERR", "s", "blocked: no", "500"]) == NegError(
+        "s", "blocked: no"
+    )

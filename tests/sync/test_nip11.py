@@ -29,6 +29,9 @@ ANYTHING = st.recursive(
         ({"limitation": {"max_subscriptions": 20}}, Described(None, 20)),
         ({"limitation": {"max_content_length": -1, "max_subscriptions": True}}, Described()),
         ({"limitation": []}, Described()),
+        ({"supported_nips": [1, 77]}, Described(reconciles=True)),
+        ({"supported_nips": [1, "77", 76]}, Described()),
+        ({"supported_nips": 77}, Described()),
     ],
 )
 def test_parse_document(document: object, expected: Described) -> None:

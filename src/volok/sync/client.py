@@ -32,6 +32,7 @@ from volok.sync.dialogue import (
     Received,
     TimeCame,
 )
+from volok.sync.held import Held
 from volok.sync.keyring import Keyring
 from volok.sync.messages import (
     AuthChallenge,
@@ -44,6 +45,7 @@ from volok.sync.messages import (
     RelayMessage,
     parse_relay_message,
 )
+from volok.sync.neg_messages import NegError, NegMessage
 from volok.sync.publisher import Publisher
 from volok.sync.reader import Reader
 from volok.sync.settings import SyncSettings
@@ -52,7 +54,8 @@ _NOTICES = 20
 
 
 class Client:
-    """One connection. `careful`: see `Publisher`; `progress`: see `Reader`."""
+    """One connection. `careful`: see `Publisher`; `progress`: see `Reader`; `held`: what came over
+    earlier ones."""
 
     def __init__(
         self,
@@ -61,11 +64,14 @@ class Client:
         settings: SyncSettings,
         careful: bool = False,
         progress: Progress | None = None,
+        held: Held | None = None,
     ) -> None:
         self._signer = signer
         self._settings = settings
         self._keyring = Keyring(facts.url, signer, settings.auth_timeout)
-        self._reader = Reader(settings, facts, self._keyring, progress)
+        self.held = held or Held(settings.seen)
+        """What the relay has given us, to be told what is stored of it."""
+        self._reader = Reader(settings, facts, self._keyring, progress, self.held)
         self._publisher = Publisher(facts.url, settings, facts, careful)
         self._connected = False
         self._strikes = 0
@@ -176,6 +182,10 @@ class Client:
                 outputs = self._reader.ended(subscription, now)
             case Closed(subscription, reason):
                 outputs = self._reader.closed(subscription, reason, now)
+            case NegMessage(subscription, frame):
+                outputs = self._reader.reconciled(subscription, frame, now)
+            case NegError(subscription):
+                outputs = self._reader.reconciled(subscription, None, now)
             case AuthChallenge(challenge):
                 self._keyring.challenged(challenge)
                 outputs = self._keys_judged(now)
@@ -189,6 +199,8 @@ class Client:
             self._publisher.limit(said.max_content)
         if said.subscriptions is not None:
             self._reader.limit(said.subscriptions)
+        if said.reconciles and self.held.reconciles is None:
+            self.held.reconciles = True
         if said.ahead != (self._keyring.ahead or 0):
             # What was refused may have been refused for a date that was wrong to the relay.
             self._keyring.refused.clear()

@@ -260,6 +260,8 @@ class Conversation:
         events.clear()
         if forged := await self._around.intake.take(taken):
             self._tell(Ingested(forged))
+        else:
+            self.client.held.add(taken)
 
     async def _describe(self) -> None:
         around = self._around

@@ -100,6 +100,8 @@ class Described:
     subscriptions: int | None = None
     ahead: int = 0
     """Seconds that the relay's clock is ahead of ours."""
+    reconciles: bool = False
+    """Whether it offers reconciliation (NIP-77)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The messages of the nostr protocol, both roles (NIP-01, NIP-42, NIP-45). Pure.
+"""The messages of the nostr protocol, both roles (NIP-01, NIP-42, NIP-45, NIP-77). Pure.
 
 1. Parsers take what a JSON decoder gave and raise `InvalidMessage`; nothing else. How deep and how
    long a frame may be is the caller's limit.
@@ -13,25 +13,40 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from volok.model.event import Event, InvalidEvent, compact_json, is_hex32, parse_event
-from volok.model.filters import Filter, InvalidFilter, parse_filter
+from volok.model.filters import Filter, InvalidFilter, UnknownCondition, parse_filter
+from volok.sync.neg_messages import NegClose, NegError, NegMessage, NegOpen
 
 MAX_SUBSCRIPTION = 64
 """Characters in the name of a subscription (NIP-01)."""
+_MAX_ECHO = 256
+"""Characters of a wrong name of a subscription that are said back."""
+
+FINISH, MORE = "finish", "more"
+"""Hints of EOSE (NIP-67): nothing is left out; something is."""
 
 
 class InvalidMessage(ValueError):
     """This is not a message of the nostr protocol.
 
     `event_id` and `subscription` say what the message was about as far as that is known, so that
-    a relay can answer with OK or CLOSED.
+    a relay can answer with OK or CLOSED; `reconciling`: with NEG-ERR, whose names are their own;
+    `unsupported`: it may be right by a NIP that we do not know.
     """
 
     def __init__(
-        self, text: str, *, event_id: str | None = None, subscription: str | None = None
+        self,
+        text: str,
+        *,
+        event_id: str | None = None,
+        subscription: str | None = None,
+        reconciling: bool = False,
+        unsupported: bool = False,
     ) -> None:
         super().__init__(text)
         self.event_id = event_id
         self.subscription = subscription
+        self.reconciling = reconciling
+        self.unsupported = unsupported
 
 
 class Prefix(StrEnum):
@@ -145,10 +160,13 @@ class Eose:
     """Relay: that was all that is stored; what follows is new."""
 
     subscription: str
+    hints: tuple[str, ...] = ()
+    """FINISH, MORE or what later NIPs add (NIP-67); their absence says nothing."""
 
     def to_text(self) -> str:
         """The message as one text frame."""
-        return compact_json(["EOSE", self.subscription])
+        hints = [self.hints] if self.hints else []
+        return compact_json(["EOSE", self.subscription, *hints])
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +215,10 @@ class Counted:
         return compact_json(["COUNT", self.subscription, {"count": self.count}])
 
 
-ClientMessage = EventMessage | Req | Close | Auth | Count
-RelayMessage = EventFor | Ok | Eose | Closed | Notice | AuthChallenge | Counted
+ClientMessage = EventMessage | Req | Close | Auth | Count | NegOpen | NegMessage | NegClose
+RelayMessage = (
+    EventFor | Ok | Eose | Closed | Notice | AuthChallenge | Counted | NegMessage | NegError
+)
 
 
 def event_text(subscription: str, raw: bytes) -> str:
@@ -244,7 +264,8 @@ def _text(rest: list[object], place: int, default: str | None = None) -> str:
 def _subscription(rest: list[object]) -> str:
     value = _text(rest, 0)
     if not 0 < len(value) <= MAX_SUBSCRIPTION:
-        raise InvalidMessage("The name of a subscription has 1 to 64 characters.")
+        problem = "The name of a subscription has 1 to 64 characters."
+        raise InvalidMessage(problem, subscription=value if len(value) <= _MAX_ECHO else None)
     return value
 
 
@@ -263,8 +284,62 @@ def _question(rest: list[object]) -> tuple[str, tuple[Filter, ...]]:
         raise InvalidMessage("There is no filter.", subscription=subscription)
     try:
         return subscription, tuple(map(parse_filter, rest[1:]))
+    except UnknownCondition as error:
+        raise InvalidMessage(str(error), subscription=subscription, unsupported=True) from error
     except InvalidFilter as error:
         raise InvalidMessage(str(error), subscription=subscription) from error
+
+
+def _frame(rest: list[object], place: int, subscription: str) -> bytes:
+    value = rest[place] if len(rest) > place else None
+    try:
+        frame = bytes.fromhex(value) if type(value) is str else b""
+    except ValueError:
+        frame = b""
+    if not frame or len(value) != 2 * len(frame):  # type: ignore[arg-type]  # a string, then
+        problem = "The frame is not in hexadecimal."
+        raise InvalidMessage(problem, subscription=subscription, reconciling=True)
+    return frame
+
+
+def _reconciliation(rest: list[object]) -> str:
+    try:
+        return _subscription(rest)
+    except InvalidMessage as error:
+        error.reconciling = True
+        raise
+
+
+def _neg_open(rest: list[object]) -> NegOpen:
+    subscription = _reconciliation(rest)
+    try:
+        wanted = parse_filter(rest[1] if len(rest) > 1 else None)
+    except InvalidFilter as error:
+        raise InvalidMessage(
+            str(error),
+            subscription=subscription,
+            reconciling=True,
+            unsupported=isinstance(error, UnknownCondition),
+        ) from error
+    return NegOpen(subscription, wanted, _frame(rest, 2, subscription))
+
+
+def _neg_message(rest: list[object]) -> NegMessage:
+    subscription = _reconciliation(rest)
+    return NegMessage(subscription, _frame(rest, 1, subscription))
+
+
+def _neg_error(rest: list[object]) -> NegError:
+    most = rest[2] if len(rest) > 2 else None
+    told = type(most) is int and 0 < most < 2**53  # some relays give it as text, or not at all
+    return NegError(_subscription(rest), _text(rest, 1, ""), most if told else None)  # type: ignore[arg-type]
+
+
+def _hints(rest: list[object]) -> tuple[str, ...]:
+    hints = rest[1] if len(rest) > 1 else None
+    if type(hints) is not list:
+        return ()
+    return tuple(hint for hint in hints if hint in (FINISH, MORE))
 
 
 def _ok(rest: list[object]) -> Ok:
@@ -288,14 +363,19 @@ _CLIENT: dict[str, Callable[[list[object]], ClientMessage]] = {
     "CLOSE": lambda rest: Close(_subscription(rest)),
     "AUTH": lambda rest: Auth(_event(rest, 0)),
     "COUNT": lambda rest: Count(*_question(rest)),
+    "NEG-OPEN": _neg_open,
+    "NEG-MSG": _neg_message,
+    "NEG-CLOSE": lambda rest: NegClose(_reconciliation(rest)),
 }
 
 _RELAY: dict[str, Callable[[list[object]], RelayMessage]] = {
     "EVENT": lambda rest: EventFor(_subscription(rest), _event(rest, 1)),
     "OK": _ok,
-    "EOSE": lambda rest: Eose(_subscription(rest)),
+    "EOSE": lambda rest: Eose(_subscription(rest), _hints(rest)),
     "CLOSED": lambda rest: Closed(_subscription(rest), _text(rest, 1, "")),
     "NOTICE": lambda rest: Notice(_text(rest, 0)),
     "AUTH": lambda rest: AuthChallenge(_text(rest, 0)),
     "COUNT": _counted,
+    "NEG-MSG": _neg_message,
+    "NEG-ERR": _neg_error,
 }

@@ -6,6 +6,9 @@ import json
 
 from volok.sync.dialogue import Described
 
+RECONCILIATION = 77
+"""Number of the NIP by which a relay tells what it has without sending it."""
+
 _ENVELOPE = 1024
 """Characters of an event message besides its content: ids, signature, tags."""
 
@@ -27,7 +30,9 @@ def parse_document(data: bytes, ahead: int = 0) -> Described:
     if message is not None:
         longest = max(0, message - _ENVELOPE)
         content = longest if content is None else min(content, longest)
-    return Described(content, _count(limits.get("max_subscriptions")), ahead)
+    nips = document.get("supported_nips") if type(document) is dict else None
+    reconciles = type(nips) is list and RECONCILIATION in nips
+    return Described(content, _count(limits.get("max_subscriptions")), ahead, reconciles)
 
 
 def _count(value: object) -> int | None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from volok.model.event import Event
-from volok.model.filters import Filter
 from volok.store.deliveries import RelayFacts
 from volok.sync.backlog import Backlog, Progress
 from volok.sync.backoff import Backoff
@@ -30,13 +29,12 @@ from volok.sync.dialogue import (
     Send,
     SetFacts,
 )
+from volok.sync.held import Held, Reconciliation
 from volok.sync.keyring import Keyring
-from volok.sync.messages import Close, Prefix, Req, prefix_of
+from volok.sync.messages import Close, Prefix, prefix_of
+from volok.sync.negentropy_codec import InvalidFrame
 from volok.sync.reading import Group, Phase
 from volok.sync.settings import SyncSettings
-
-SEALED = 1059
-"""Kind of a sealed envelope (NIP-59)."""
 
 _SLACK = 60
 _CHALLENGE_WAIT = 1.5
@@ -53,11 +51,13 @@ class Reader:
         facts: RelayFacts,
         keyring: Keyring,
         progress: Progress | None = None,
+        held: Held | None = None,
     ) -> None:
         self._settings = settings
         self._facts = facts
         self._keyring = keyring
         self._progress = progress
+        self._held = held or Held(0)
         self._groups: dict[str, Group] = {}
         self._turns: list[Group] = []
         self._made = 0
@@ -156,6 +156,8 @@ class Reader:
         if subscription == group.page and group.phase is Phase.PAGES:
             group.backlog.page_ended()
             return self._read_on(group, now)
+        if subscription == group.page and group.reconciliation is not None:
+            return self._fetch_on(group, group.reconciliation, now)
         if group.phase is not Phase.FIRST:
             return [] if group.resumed and subscription == group.name else None
         if not group.got_some:
@@ -174,7 +176,7 @@ class Reader:
         """The relay ended a subscription; None when it was none of ours."""
         group = self._group(subscription)
         if group is None:
-            return None
+            return self.reconciled(subscription, None, now)
         outputs = self._close(group, [name for name in group.filters if name != subscription])
         group.filters.clear()
         wants_key = prefix_of(message.lower()) in (Prefix.AUTH_REQUIRED, Prefix.RESTRICTED)
@@ -186,6 +188,25 @@ class Reader:
             return outputs + self._one_key()
         self.problem = "The relay does not let us read our inbox."
         return outputs + self._pause(group, now)
+
+    def reconciled(
+        self, subscription: str, frame: bytes | None, now: Moment
+    ) -> list[Output] | None:
+        """The relay answered with a frame, or (None) not; None when it was not asked."""
+        group = self._groups.get(subscription.removesuffix("n"))
+        found = group.reconciliation if group and group.phase is Phase.RECONCILING else None
+        if group is None or found is None or subscription != group.apart:
+            return None
+        group.deadline = now.timer + self._settings.answer_timeout
+        try:
+            more = None if frame is None else found.answered(frame)
+        except InvalidFrame:
+            frame = None
+        if frame is None:
+            return self._read_plainly(group, now)
+        if more is not None:
+            return [Send(more)]
+        return [Send(found.close()), *self._fetch_on(group, found, now)]
 
     def keys_judged(self, now: Moment) -> list[Output]:
         """Something about our keys or the challenge changed: go on where keys were waited for."""
@@ -206,6 +227,8 @@ class Reader:
             hushed = group.unasked and self._keyring.challenge is None
             if group.phase is Phase.PAUSE or (hushed and group.phase is Phase.KEYS):
                 outputs += self._ask(group, now)
+            elif group.phase is Phase.RECONCILING:
+                outputs += self._read_plainly(group, now)
             elif group.phase is Phase.KEYS:
                 self.problem = "The relay wants to know a key and does not ask for it."
                 outputs += self._pause(group, now)
@@ -219,7 +242,7 @@ class Reader:
             if names:
                 outputs.append(CaughtUp(names, now.unix - _SLACK))
                 for group in live:
-                    self._move(group, now.unix - _SLACK)
+                    group.move(now.unix - _SLACK)
         return outputs
 
     def _gather(self, inboxes: Sequence[Inbox], now: Moment) -> list[Output]:
@@ -271,47 +294,44 @@ class Reader:
         return [*self._keyring.show(group.keys, now)]
 
     def _set_out(self, group: Group, now: Moment) -> None:
-        # A clock that was ahead when the cursor was written must not hide what came since.
-        since = {
-            name: max(0, min(box.cursor, now.unix) - self._settings.overlap)
-            for name, box in group.inboxes.items()
-        }
-        known = self._progress
-        group.phase, group.began, group.got_some = Phase.FIRST, now.unix, False
-        group.resumed = known is not None and known.covers(group.inboxes)
-        if known is not None and group.resumed:
-            group.began = known.began
-        group.backlog = Backlog(since, known if group.resumed else None)
+        group.set_out(now.unix, self._settings.overlap, self._progress)
 
     def _ask(self, group: Group, now: Moment) -> list[Output]:
         outputs = self._close(group, [name for name in group.filters if name != group.name])
         self._set_out(group, now)
         group.unasked = False
+        if self._progress is None:
+            group.reconcile(self._held, self._settings.reconcile_from)
         live = self._request(group, group.name, now)
-        if group.resumed and (self._shown(group) or self._facts.guards_inboxes is False):
+        both = group.resumed and group.reconciliation is None
+        if both and (self._shown(group) or self._facts.guards_inboxes is False):
             # Both at once: short connections have no time for one after the other. What is not
             # read yet comes first: the newest event of each inbox may be all that one carries.
             return [*outputs, *self._read_on(group, now), *live]
         return outputs + live
 
+    def _fetch_on(self, group: Group, found: Reconciliation, now: Moment) -> list[Output]:
+        asked = found.next_request()
+        if asked is None:
+            group.reconciliation, group.backlog = None, Backlog({})
+            return self._read_on(group, now)
+        group.filters[group.page] = (asked[0],)
+        group.deadline = now.timer + self._settings.answer_timeout
+        return [Send(asked[1])]
+
+    def _read_plainly(self, group: Group, now: Moment) -> list[Output]:
+        self._held.reconciles, group.reconciliation = False, None
+        return self._read_on(group, now)
+
     def _request(self, group: Group, subscription: str, now: Moment) -> list[Output]:
         group.deadline = now.timer + self._settings.answer_timeout
-        pages, limit = group.backlog.pages, self._settings.page
-        if group.resumed and subscription == group.name:
-            pages, limit = dict.fromkeys(group.inboxes, (0, None)), 1
-        group.filters[subscription] = tuple(
-            Filter(
-                kinds=frozenset((SEALED,)),
-                since=since or None,
-                until=until,
-                limit=limit,
-                tags={"p": frozenset((name,))},
-            )
-            for name, (since, until) in pages.items()
-        )
-        return [Send(Req(subscription, group.filters[subscription]).to_text())]
+        return [Send(group.ask(subscription, self._settings.page))]
 
     def _read_on(self, group: Group, now: Moment) -> list[Output]:
+        if group.reconciliation is not None:
+            group.phase = Phase.RECONCILING
+            group.deadline = now.timer + self._settings.answer_timeout
+            return [Send(group.reconciliation.open())]
         if group.backlog.pages:
             group.phase = Phase.PAGES
             return self._request(group, group.page, now)
@@ -320,13 +340,9 @@ class Reader:
         self._progress = None if self.in_step else self._progress
         group.retry.reset()
         self.problem = ""
-        self._move(group, group.began)
+        group.move(group.began)
         outputs.append(CaughtUp(tuple(group.inboxes), group.began))
         return outputs + self._next_turn(now)
-
-    def _move(self, group: Group, until: int) -> None:
-        for name, box in group.inboxes.items():
-            group.inboxes[name] = Inbox(box.key, max(box.cursor, until))
 
     def _show_keys(self, group: Group, now: Moment) -> list[Output]:
         outputs = self._close(group, list(group.filters))

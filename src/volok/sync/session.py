@@ -14,6 +14,7 @@ from volok.sync.backoff import Backoff
 from volok.sync.client import Client
 from volok.sync.conversation import Conversation
 from volok.sync.dialogue import Described, InboxKey
+from volok.sync.held import Held
 from volok.sync.status import RelayState, RelayStatus
 from volok.sync.surroundings import Surroundings
 
@@ -52,6 +53,7 @@ class Session:
         self._since = around.now()
         self._problem = ""
         self._careful = False
+        self._held = Held(self._settings.seen)
         self._progress: Progress | None = None
         self._said: Described | None = None
         self._publish_first = False
@@ -158,7 +160,12 @@ class Session:
         clock = asyncio.get_running_loop().time
         started, received = clock(), self._around.intake.received
         client = Client(
-            self._facts, self._around.signer, self._settings, self._careful, self._progress
+            self._facts,
+            self._around.signer,
+            self._settings,
+            self._careful,
+            self._progress,
+            self._held,
         )
         self._talk = Conversation(
             self.url,

@@ -19,6 +19,9 @@ class SyncSettings:
     """How far before the cursor reading begins: envelopes are dated back by up to two days."""
     page: int = 500
     """Stored events asked for at once, for each inbox."""
+    reconcile_from: int = 8
+    """Events that a relay gave us before, from which on we ask it what it has besides (NIP-77)
+    rather than to give all again."""
     filters_per_request: int = 10
     """Inboxes that share one subscription."""
     subscriptions: int = 16
