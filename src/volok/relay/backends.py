@@ -1,0 +1,85 @@
+"""What a relay keeps its events and blobs in: its own folder, or what a cluster shares."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volok.relay.errors import RelayError
+from volok.relay.export import EVENTS_FILE
+from volok.store.blobs import Blobs
+from volok.store.file_blobs import FileBlobs
+from volok.store.file_seal import FileSeal
+from volok.store.sqlite_store import SqliteStore
+from volok.store.store import Store
+
+if TYPE_CHECKING:
+    from volok.store.postgres_rows import Cipher
+
+OpenStore = Callable[[Path], Awaitable[Store]]
+"""Opens the events of a relay, given its folder. Raises StoreError, OSError, RelayError."""
+OpenBlobs = Callable[[Path], Blobs]
+"""Opens the blobs of a relay, given its folder. Raises BlobError, OSError."""
+
+
+async def _folder_store(folder: Path) -> Store:
+    return await SqliteStore.open(folder / EVENTS_FILE)
+
+
+def _folder_blobs(folder: Path) -> Blobs:
+    return FileBlobs(folder / "blobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Both; by default the folder alone."""
+
+    store: OpenStore = _folder_store
+    blobs: OpenBlobs = _folder_blobs
+    seal: FileSeal | None = None
+    """For the small files that a relay keeps beside them."""
+
+
+def sealed(store_key: bytes, seal: FileSeal) -> Backends:
+    """The folder alone, encrypted: `store_key` has 32 bytes, `seal` is for blobs and
+    for what is kept beside them."""
+
+    async def open_store(folder: Path) -> Store:
+        return await SqliteStore.open(folder / EVENTS_FILE, store_key)
+
+    def open_blobs(folder: Path) -> Blobs:
+        return FileBlobs(folder / "blobs", seal)
+
+    return Backends(open_store, open_blobs, seal)
+
+
+def backends(
+    store: str,
+    bus: str,
+    blobs: str,
+    cipher: Cipher,
+    environment: Mapping[str, str],
+    folder: Backends | None = None,
+) -> Backends:
+    """What these addresses name; an empty one names the folder, opened by `folder`.
+
+    `store` is postgresql://…, `bus` nats://… and `blobs` s3://bucket/prefix, whose account stands
+    in the `environment` (`volok.store.s3_blobs.s3_file_system`). Raises RelayError.
+    """
+    own = folder or Backends()
+    if not (store or bus or blobs):
+        return own
+    # Most relays need none of it, and its libraries take a quarter of a second and 20 MB.
+    try:
+        cluster = import_module("volok.relay.cluster")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("volok"):
+            raise
+        raise RelayError(
+            "The libraries for clusters are missing. Install them: pip install 'volok[cluster]'"
+        ) from error
+    found: Backends = cluster.joined(store, bus, blobs, cipher, environment, own)
+    return found
