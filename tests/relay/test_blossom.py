@@ -1,4 +1,5 @@
-"""Blobs over HTTP as a Blossom client sees them."""
+"""Blobs over HTTP as a Blossom client sees them: BUD-01, BUD-02, BUD-06, BUD-08, BUD-09, BUD-11 and
+the DELETE of BUD-12."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ import asyncio
 import base64
 import hashlib
 import os
+import shutil
 
 import httpx
 import pytest
+from tests.relay.conftest import CRYPTO
 
-from volok.relay.settings import DAY
+from volok.relay.run import run_relay
+from volok.relay.settings import DAY, RelaySettings
 
 NOW = 1_800_000_000
 DATA = b"some bytes " * 20_000
@@ -44,14 +48,24 @@ async def test_upload_and_download(relay, http, people):
         "size": len(DATA),
         "type": "application/octet-stream",
         "uploaded": NOW,
+        "nip94": [
+            ["url", url],
+            ["m", "application/octet-stream"],
+            ["x", NAME],
+            ["size", str(len(DATA))],
+        ],
     }
     assert (await upload(http, people[1])).status_code == 200
-    for path in (url, f"/{NAME}", f"/{NAME}.pdf"):
+    for path in (url, f"/{NAME}", f"/{NAME}.pdf", f"{relay.address.http_url}//{NAME}"):
         got = await http.get(path)
         assert got.status_code == 200
         assert got.content == DATA
         assert got.headers["content-type"] == "application/octet-stream"
         assert got.headers["access-control-allow-origin"] == "*"
+        # Whatever the bytes are, a browser makes no page and no script of them.
+        assert got.headers["x-content-type-options"] == "nosniff"
+        assert got.headers["content-disposition"] == "attachment"
+        assert "sandbox" in got.headers["content-security-policy"]
     head = await http.head(f"/{NAME}")
     assert head.content == b""
     assert head.headers["content-length"] == str(len(DATA))
@@ -80,6 +94,106 @@ async def test_ranges(http, people):
     got = await http.get(f"/{NAME}", headers={"Range": f"bytes={len(DATA)}-"})
     assert got.status_code == 416
     assert got.headers["content-range"] == f"bytes */{len(DATA)}"
+
+
+async def test_what_a_client_has_already_is_not_sent_again(http, people):
+    await upload(http, people[0])
+    tag = (await http.head(f"/{NAME}")).headers["etag"]
+    assert tag == f'"{NAME}"'
+    for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        for method in ("GET", "HEAD"):
+            got = await http.request(method, f"/{NAME}", headers={"If-None-Match": condition})
+            assert (got.status_code, got.content) == (304, b"")
+            assert got.headers["etag"] == tag
+    got = await http.get(f"/{NAME}", headers={"If-None-Match": '"other"'})
+    assert (got.status_code, got.content) == (200, DATA)
+    assert (await http.get(f"/{NAME}", headers={"If-Match": '"other"'})).status_code == 412
+    assert (await http.get(f"/{NAME}", headers={"If-Match": tag})).status_code == 200
+
+
+async def test_a_range_goes_on_only_with_the_same_blob(http, people):
+    await upload(http, people[0])
+    asked = {"Range": "bytes=10-19"}
+    same = await http.get(f"/{NAME}", headers=asked | {"If-Range": f'"{NAME}"'})
+    assert (same.status_code, same.content) == (206, DATA[10:20])
+    for other in ('"other"', f'W/"{NAME}"', "Sun, 14 Feb 2027 08:00:00 GMT"):
+        got = await http.get(f"/{NAME}", headers=asked | {"If-Range": other})
+        assert (got.status_code, got.content) == (200, DATA)
+    # A range means nothing to HEAD (RFC 9110, section 14.2).
+    head = await http.head(f"/{NAME}", headers=asked)
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(DATA)))
+
+
+async def test_no_cache_keeps_a_blob_for_longer_than_we_do(relay, http, people):
+    await upload(http, people[0])
+    relay.clock.now += 29 * DAY
+    got = await http.head(f"/{NAME}")
+    assert got.headers["cache-control"] == f"public, max-age={DAY}, immutable"
+    relay.clock.now += 2 * DAY
+    assert "max-age=0," in (await http.head(f"/{NAME}")).headers["cache-control"]
+
+
+async def test_an_upload_may_be_looked_at_before(relay, http, people):
+    about = {"X-SHA-256": NAME, "X-Content-Length": str(len(DATA)), "X-Content-Type": "image/png"}
+    cases = [
+        (token(people[0]) | about, 200),
+        (about, 401),
+        (token(people[0], "delete") | about, 401),
+        (token(people[0]) | about | {"X-SHA-256": "nonsense"}, 401),
+        (token(people[0]) | {"X-SHA-256": NAME}, 411),
+        (token(people[0]) | about | {"X-Content-Length": "-1"}, 400),
+        (token(people[0]) | about | {"X-Content-Length": str(10**12)}, 413),
+        (token(people[0]) | about | {"X-Content-Length": "9" * 5000}, 400),
+    ]
+    for headers, status in cases:
+        answer = await http.head("/upload", headers=headers)
+        assert (answer.status_code, answer.content) == (status, b"")
+        assert (status == 200) != ("x-reason" in answer.headers)
+    assert await relay.blobs.names() == []
+
+
+async def test_blobs_leave_room_on_the_disk(tmp_path, people):
+    free = shutil.disk_usage(tmp_path).free
+    settings = RelaySettings(min_free_bytes=free + 10**12)
+    async with (
+        run_relay("127.0.0.1", 0, tmp_path, settings, CRYPTO, lambda: NOW) as address,
+        httpx.AsyncClient(base_url=address.http_url) as http,
+    ):
+        part = token(people[0]) | {"Upload-Offset": "0", "Upload-Length": str(len(DATA))}
+        about = token(people[0]) | {"X-SHA-256": NAME, "X-Content-Length": "5"}
+        for answer in (
+            await upload(http, people[0]),
+            await http.patch(f"/{NAME}", content=DATA[:10], headers=part),
+            await http.head("/upload", headers=about),
+        ):
+            assert answer.status_code == 507
+        assert (await http.get(f"/{NAME}")).status_code == 404
+
+
+async def test_reports_that_are_none(start, people):
+    good = people[0].event(1984, "look", [["x", NAME, "malware"]])
+    async with (
+        start(admins=(people[3].pubkey,)) as relay,
+        httpx.AsyncClient(base_url=relay.address.http_url) as http,
+    ):
+        await upload(http, people[0])
+        forged = good.to_json().replace(b"look", b"hook")
+        old = people[0].event(1984, "look", [["x", NAME]], at=NOW - 2 * DAY)
+        note = people[0].event(1, "look", [["x", NAME]])
+        cases = [
+            (good.to_json(), 204),
+            (forged, 400),
+            (old.to_json(), 400),
+            (note.to_json(), 400),
+            (people[0].event(1984, "look", [["x", "short"]]).to_json(), 400),
+            (people[0].event(1984, "look", [["x", "00" * 32]]).to_json(), 404),
+            (b"[" * 10_000, 400),
+            (b"\xff", 400),
+            (bytes(70_000), 413),
+        ]
+        for body, status in cases:
+            assert (await http.put("/report", content=body)).status_code == status
+        assert relay.metrics.blobs_reported == 1
 
 
 @pytest.mark.parametrize("path", [f"/{'00' * 32}", "/short", f"/{NAME.upper()}", "/list/" + NAME])

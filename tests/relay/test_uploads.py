@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from volok.native import NativeCrypto
 from volok.relay.uploads import MAX_OWNERS, Uploads
+from volok.store.blobs import BlobError
+from volok.store.file_seal import FileSeal
 
 ONE, TWO = "aa" * 32, "bb" * 32
 ANNA, BORIS = "01" * 32, "02" * 32
@@ -68,3 +71,56 @@ async def test_any_file_can_be_opened(tmp_path_factory, data):
     await uploads.record(ONE, ANNA, 100)
     uploads.close()
     assert Uploads(path).time(ONE) is not None
+
+
+async def test_under_a_seal_the_file_says_nothing(tmp_path):
+    path, seal = tmp_path / "uploads", FileSeal(NativeCrypto(), bytes(32))
+    uploads = Uploads(path, seal)
+    for name, time in ((ONE, 100), (TWO, 200)):
+        await uploads.record(name, ANNA, time)
+        assert bytes.fromhex(name) not in path.read_bytes()
+    uploads.close()
+    with path.open("ab") as file:  # one that is torn
+        file.write(bytes([1]) * 84)
+
+    uploads = Uploads(path, seal)
+    assert (uploads.time(ONE), uploads.time(TWO)) == (100, 200)
+    assert await uploads.disown(ONE, ANNA) is True
+    await uploads.record(ONE, BORIS, 300)
+    await uploads.record(ONE, ANNA, 400)
+    uploads.close()
+    assert path.stat().st_size == 3 * 84
+    again = Uploads(path, seal)
+    assert (again.time(ONE), again.time(TWO)) == (400, 200)
+    again.close()
+    with pytest.raises(BlobError):
+        Uploads(path, FileSeal(NativeCrypto(), bytes([1]) * 32))
+
+
+async def test_while_the_last_owner_is_forgotten_the_blob_is_not_old(tmp_path, monkeypatch):
+    uploads = Uploads(tmp_path / "uploads")
+    await uploads.record(ONE, ANNA, 100)
+    seen = []
+
+    async def write(slot, plain):
+        seen.append(uploads.older_than(50))
+
+    monkeypatch.setattr(uploads, "_write", write)
+    assert await uploads.disown(ONE, ANNA)
+    assert seen == [[]]
+    uploads.close()
+
+
+async def test_what_is_brought_again_while_it_is_swept_is_not_forgotten(tmp_path):
+    path = tmp_path / "uploads"
+    uploads = Uploads(path)
+    await uploads.record(ONE, ANNA, 100)
+    await uploads.record(ONE, BORIS, 300)
+    await uploads.forget(ONE, before=200)
+    assert uploads.time(ONE) == 300
+    uploads.close()
+    uploads = Uploads(path)
+    with pytest.raises(KeyError):
+        await uploads.disown(ONE, ANNA)
+    assert await uploads.disown(ONE, BORIS)
+    uploads.close()

@@ -1,4 +1,4 @@
-"""Blobs on a real disk: whole or absent, gone when deleted, each error stated."""
+"""Blobs on a real disk (BUD-00): whole or absent, gone when deleted, each error stated."""
 
 from __future__ import annotations
 

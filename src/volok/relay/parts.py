@@ -124,9 +124,9 @@ class Parts:
         for key, upload in list(self._uploads.items()):
             if upload.touched < oldest and not upload.busy:
                 del self._uploads[key]
-                self.metrics.uploads_abandoned += 1
                 self._count()
                 await self.blobs.unfinished.discard(key)
+                self.metrics.uploads_abandoned += 1
 
     def _count(self) -> None:
         self.metrics.uploads_unfinished = len(self._uploads)

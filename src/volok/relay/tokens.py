@@ -32,7 +32,7 @@ def parse_token(header: str | None) -> Event:
     """
     match = _HEADER.fullmatch(header.strip()) if header and len(header) <= MAX_HEADER else None
     if match is None:
-        raise InvalidToken("Send an authorization token (BUD-11).")
+        raise InvalidToken("Send an authorization: a signed event in base64 (BUD-11, NIP-98).")
     text = match[1].replace("-", "+").replace("_", "/")
     try:
         return parse_event(json.loads(base64.b64decode(text + "=" * (-len(text) % 4))))

@@ -4,7 +4,8 @@
    after a crash is ignored and overwritten.
 2. A key is kept as a hash together with the blob's, so that two uploads by one key cannot be
    linked by somebody who reads the disk.
-3. A record is written before its blob: after a crash there may be a record without a blob, which
+3. With a seal, each record is sealed on its own; a file is sealed from its beginning or not at all.
+4. A record is written before its blob: after a crash there may be a record without a blob, which
    does no harm, but no blob that is never swept.
 """
 
@@ -17,11 +18,14 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from volok.store.blobs import BlobError
+from volok.store.file_seal import NONCE, TAG, FileSeal
+
 MAX_OWNERS = 16
 """The most keys that are remembered for one blob."""
 
 _RECORD = struct.Struct(">32s16sQ")
-_EMPTY = bytes(_RECORD.size)
+_PURPOSE = b"uploads"
 
 
 @dataclass(slots=True)
@@ -33,8 +37,11 @@ class _Record:
 class Uploads:
     """The records of one relay, in memory and in a file."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Open or create the file; None keeps everything in memory. Raises OSError."""
+    def __init__(self, path: Path | None, seal: FileSeal | None = None) -> None:
+        """Open or create the file; None keeps everything in memory. Raises OSError, and BlobError
+        when there are records under another seal."""
+        self._seal = seal
+        self._size = _RECORD.size + (NONCE + TAG if seal else 0)
         self._records: dict[str, dict[bytes, _Record]] = {}
         self._free: list[int] = []
         self._slots = 0
@@ -64,16 +71,27 @@ class Uploads:
         """
         async with self._lock:
             owners = self._records[name]
-            await self._drop(owners.pop(_owner(name, pubkey)))
+            record = owners.pop(_owner(name, pubkey))
+            # Before anything is awaited: a name without owners would look old to a sweep.
             if not owners:
                 del self._records[name]
+            await self._drop(record)
             return not owners
 
-    async def forget(self, name: str) -> None:
-        """Forget a blob altogether."""
+    async def forget(self, name: str, before: int | None = None) -> None:
+        """Forget a blob altogether, or only that it was brought before this time."""
         async with self._lock:
-            for record in self._records.pop(name, {}).values():
-                await self._drop(record)
+            owners = self._records.pop(name, {})
+            newer = {
+                owner: record
+                for owner, record in owners.items()
+                if before is not None and record.time >= before
+            }
+            if newer:
+                self._records[name] = newer
+            for owner, record in owners.items():
+                if owner not in newer:
+                    await self._drop(record)
 
     def time(self, name: str) -> int | None:
         """When the blob was brought last, in Unix seconds; None when it was not brought here."""
@@ -91,13 +109,23 @@ class Uploads:
             self._file = None
 
     def _load(self, data: bytes) -> None:
-        whole = len(data) - len(data) % _RECORD.size
-        for slot, (raw, owner, time) in enumerate(_RECORD.iter_unpack(data[:whole])):
+        unread = 0
+        for slot in range(len(data) // self._size):
             self._slots = slot + 1
-            if raw == bytes(32):
+            record = data[slot * self._size : (slot + 1) * self._size]
+            if record == bytes(self._size):
                 self._free.append(slot)
-            else:
-                self._records.setdefault(raw.hex(), {})[owner] = _Record(slot, time)
+                continue
+            try:
+                plain = self._seal.open_record(record, _PURPOSE) if self._seal else record
+            except BlobError:  # torn by a crash; more than one is another seal
+                unread += 1
+                self._free.append(slot)
+                continue
+            raw, owner, time = _RECORD.unpack(plain)
+            self._records.setdefault(raw.hex(), {})[owner] = _Record(slot, time)
+        if unread > 1:
+            raise BlobError
 
     def _new_slot(self) -> int:
         if self._free:
@@ -106,12 +134,17 @@ class Uploads:
         return self._slots - 1
 
     async def _drop(self, record: _Record) -> None:
-        await self._write(record.slot, _EMPTY)
+        await self._write(record.slot, None)
         self._free.append(record.slot)
 
-    async def _write(self, slot: int, data: bytes) -> None:
+    async def _write(self, slot: int, plain: bytes | None) -> None:
+        """Fill a slot; None empties it."""
+        if plain is None:
+            data = bytes(self._size)
+        else:
+            data = self._seal.seal_record(plain, _PURPOSE) if self._seal else plain
         if self._file is not None:
-            await asyncio.to_thread(_write, self._file, slot * _RECORD.size, data)
+            await asyncio.to_thread(_write, self._file, slot * self._size, data)
 
 
 def _write(file: int, offset: int, data: bytes) -> None:
