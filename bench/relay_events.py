@@ -1,0 +1,112 @@
+"""Signed events, made before anything is measured, as the bytes that go over the wire.
+
+The same events go to every relay. They are short notes by a hundred authors, spread over the hour
+before, with two tags each: about 450 bytes of JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import coincurve
+
+AUTHORS = 100
+TOPICS = 50
+SPREAD = 3600
+"""Seconds over which `created_at` lies spread."""
+_PART = 2_000
+_VERIFIED = 4_000
+
+# No thread of this process is copied into the workers.
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Signed events of one kind."""
+
+    start: int
+    """The oldest `created_at`, in Unix seconds."""
+    events: Sequence[bytes]
+    """Each as canonical JSON."""
+
+
+def author(number: int) -> str:
+    """The public key of an author, in hexadecimal."""
+    return coincurve.PrivateKey(_secret(number)).public_key_xonly.format().hex()
+
+
+def topic(number: int) -> str:
+    """The value of a `t` tag."""
+    return f"topic{number % TOPICS}"
+
+
+def signed(count: int, kind: int, label: str) -> Batch:
+    """So many events; another `label` gives others."""
+    start = int(time.time()) - SPREAD
+    parts = [(low, min(low + _PART, count)) for low in range(0, count, _PART)]
+    make = partial(_sign, count=count, kind=kind, start=start, label=label)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=_SPAWN) as pool:
+        return Batch(start, [event for part in pool.map(make, parts) for event in part])
+
+
+def signed_here(count: int, kind: int, label: str) -> Batch:
+    """The same without other processes, for a few thousand."""
+    start = int(time.time()) - SPREAD
+    return Batch(start, _sign((0, count), count=count, kind=kind, start=start, label=label))
+
+
+def verification_ceiling(events: Sequence[bytes], seconds: float = 2.0) -> float:
+    """Signatures per second that every core together can check, and nothing else, with the binding
+    that the relay uses."""
+    cores = os.cpu_count() or 1
+    given = [(json.loads(one)["pubkey"], json.loads(one)) for one in events[:_VERIFIED]]
+    work = [
+        (bytes.fromhex(key), bytes.fromhex(event["id"]), bytes.fromhex(event["sig"]))
+        for key, event in given
+    ]
+    with ProcessPoolExecutor(cores, mp_context=_SPAWN) as pool:
+        list(pool.map(_verify, [work[:10]] * cores, [0.1] * cores))  # the processes are up
+        return sum(pool.map(_verify, [work] * cores, [seconds] * cores))
+
+
+def _verify(work: Sequence[tuple[bytes, bytes, bytes]], seconds: float) -> float:
+    begun, done = time.perf_counter(), 0
+    while (passed := time.perf_counter() - begun) < seconds:
+        for key, message, signature in work[:100]:
+            assert coincurve.PublicKeyXOnly(key).verify(signature, message)
+        done += min(100, len(work))
+    return done / passed
+
+
+def _sign(part: tuple[int, int], *, count: int, kind: int, start: int, label: str) -> list[bytes]:
+    keys = [coincurve.PrivateKey(_secret(number)) for number in range(AUTHORS)]
+    names = [key.public_key_xonly.format().hex() for key in keys]
+    made = []
+    for number in range(*part):
+        name = names[number % AUTHORS]
+        at = start + number * SPREAD // count
+        tags = f'[["t","{topic(number)}"],["p","{names[(number * 7) % AUTHORS]}"]]'
+        content = f"{label} {number}: " + "the boats are carried overland here " * 3
+        text = f'[0,"{name}",{at},{kind},{tags},"{content}"]'
+        digest = hashlib.sha256(text.encode()).digest()
+        signature = keys[number % AUTHORS].sign_schnorr(digest, b"\0" * 32).hex()
+        made.append(
+            (
+                f'{{"id":"{digest.hex()}","pubkey":"{name}","created_at":{at},"kind":{kind},'
+                f'"tags":{tags},"content":"{content}","sig":"{signature}"}}'
+            ).encode()
+        )
+    return made
+
+
+def _secret(number: int) -> bytes:
+    return hashlib.sha256(b"volok bench author %d" % number).digest()

@@ -1,0 +1,31 @@
+"""A relay in a process of its own, to be abused: `process.py FOLDER`.
+
+Prints its port, and for each line that it reads one line with its counters, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import uvloop
+
+from volok.native import NativeCrypto
+from volok.relay.metrics import Metrics
+from volok.relay.run import run_relay
+from volok.relay.settings import RelaySettings
+
+
+async def main() -> None:
+    """Run until the standard input ends."""
+    metrics, settings = Metrics(), RelaySettings()
+    relay = run_relay("127.0.0.1", 0, Path(sys.argv[1]), settings, NativeCrypto(), metrics=metrics)
+    async with relay as address:
+        print(address.port, flush=True)
+        while await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(metrics.to_object()), flush=True)
+
+
+uvloop.run(main())
