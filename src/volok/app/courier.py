@@ -65,6 +65,16 @@ class Pass:
         """Whether anything came or went."""
         return bool(self.taken or self.left)
 
+    def then(self, next_one: Pass) -> Pass:
+        """What this and the next pass did together."""
+        return Pass(
+            self.events + next_one.events,
+            self.taken + next_one.taken,
+            self.left + next_one.left,
+            self.removed + next_one.removed,
+            next_one.unread,
+        )
+
 
 class Courier:
     """Serves one drop. One pass at a time."""

@@ -251,7 +251,7 @@ class Drops:
             try:
                 while True:
                     done = await courier.once()
-                    total = _sum(total, done)
+                    total = total.then(done)
                     if not done.unread and not done.events:
                         break
                 self._problems[record.id] = None
@@ -393,13 +393,3 @@ async def _first(*things: Awaitable[object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _sum(first: Pass, second: Pass) -> Pass:
-    return Pass(
-        first.events + second.events,
-        first.taken + second.taken,
-        first.left + second.left,
-        first.removed + second.removed,
-        second.unread,
-    )

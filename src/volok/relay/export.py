@@ -29,16 +29,17 @@ async def export_events(store: Store, now: int) -> AsyncIterator[bytes]:
         position = entries[-1].number
 
 
-def export_folder(data_dir: Path) -> Iterator[bytes]:
+def export_folder(data_dir: Path, key: bytes | None = None) -> Iterator[bytes]:
     """Yield the events in a relay's data folder, one per line, also while the relay is running.
 
-    What has expired and is not erased yet is there, too. Raises RelayError.
+    What has expired and is not erased yet is there, too. `key` is that of an encrypted folder.
+    Raises RelayError.
     """
     path = data_dir / EVENTS_FILE
     if not path.is_file():
         raise RelayError("There is no relay's data in this folder.")
     try:
-        connection = open_reader(path, None, SqliteOptions())
+        connection = open_reader(path, key, SqliteOptions())
         try:
             # Copying the log into the file is the relay's business: it erases as it goes.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

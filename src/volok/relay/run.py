@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import shutil
+import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from volok.model.crypto import Verifier
 from volok.relay.asgi import create_app
-from volok.relay.errors import RelayError
-from volok.relay.export import EVENTS_FILE
+from volok.relay.backends import Backends
+from volok.relay.folder import own, stated_errors
 from volok.relay.front_door import FrontDoor, load_site
+from volok.relay.ingest import Judge
 from volok.relay.link import SECRET_FILE
+from volok.relay.management_state import FILE, StateFile
 from volok.relay.metrics import Metrics
+from volok.relay.observing import Health, observed
+from volok.relay.plugin import Plugin
 from volok.relay.server import Address, serve
 from volok.relay.settings import RelaySettings
 from volok.relay.uploads import Uploads
-from volok.store.blobs import BlobError
-from volok.store.file_blobs import FileBlobs
-from volok.store.secure_files import HomeLock
-from volok.store.sqlite_store import SqliteStore
-from volok.store.store import StoreError, StoreFull
-from volok.store.vault import VaultBusy
 
 
 @contextlib.asynccontextmanager
@@ -40,27 +40,56 @@ async def run_relay(
     *,
     tls: ssl.SSLContext | None = None,
     cover: Path | None = None,
+    listener: socket.socket | None = None,
+    metrics_port: int | None = None,
+    wait: float = 0.0,
+    plugin: str = "",
+    backends: Backends | None = None,
 ) -> AsyncIterator[Address]:
     """Run a relay until the block is left. Port 0 lets the system choose; `clock` gives Unix
-    seconds. `data_dir` is made if needed and used by one relay at a time. `tls` is the context of
-    `volok.relay.tls`, for a relay that speaks TLS itself. With a secret path in the settings,
-    strangers see the website in the folder `cover`, or a page that says nothing.
+    seconds. `data_dir` is made if needed and used by one relay at a time; `wait` is how many
+    seconds another one has to let go of it. `tls` is the context of `volok.relay.tls`, for a relay
+    that speaks TLS itself. With a secret path in the settings, strangers see the website in the
+    folder `cover`, or a page that says nothing. `listener` is a socket that listens already, in
+    place of host and port. At `metrics_port` of the loopback address stand /metrics and /health.
+    `plugin` is the command of a write policy plug-in (`volok.relay.plugin`). `backends` open what
+    the relay keeps events and blobs in, if that is not the folder.
 
     Raises PortInUse, RelayError.
     """
+    counters = metrics or Metrics()
     async with contextlib.AsyncExitStack() as stack:
-        with _stated_errors():
-            stack.enter_context(_own(data_dir))
-            blobs = FileBlobs(data_dir / "blobs")
-            uploads = Uploads(data_dir / "uploads.bin")
+        with stated_errors():
+            stack.enter_context(await own(data_dir, wait))
+            opening = backends or Backends()
+            blobs = await asyncio.to_thread(opening.blobs, data_dir)
+            managed = StateFile(data_dir / FILE, opening.seal)
+            uploads = Uploads(data_dir / "uploads.bin", opening.seal)
             stack.callback(uploads.close)
-            store = await SqliteStore.open(data_dir / EVENTS_FILE)
+            store = await opening.store(data_dir)
             stack.push_async_callback(store.close)
+        judge: Judge | None = None
+        if plugin:
+            policy = Plugin(plugin, settings.plugin_seconds, lambda: int(clock()), counters)
+            stack.push_async_callback(policy.close)
+            judge = policy.judge
         app = create_app(
-            store, verifier, settings, blobs=blobs, uploads=uploads, clock=clock, metrics=metrics
+            store,
+            verifier,
+            settings,
+            blobs=blobs,
+            uploads=uploads,
+            clock=clock,
+            metrics=counters,
+            managed=managed,
+            free=lambda: shutil.disk_usage(data_dir).free,
+            judge=judge,
         )
+        if metrics_port is not None:
+            health = Health(store, counters, time.monotonic)
+            await stack.enter_async_context(observed(metrics_port, counters, health.is_well))
         door = await asyncio.to_thread(_front_door, settings, data_dir, cover, clock)
-        yield await stack.enter_async_context(serve(app, host, port, settings, tls, door))
+        yield await stack.enter_async_context(serve(app, host, port, settings, tls, door, listener))
 
 
 def _front_door(
@@ -74,26 +103,3 @@ def _front_door(
         date = clock()
     digest = hashlib.sha256(settings.secret_path.encode()).digest()
     return FrontDoor(load_site(cover, date), digest, clock)
-
-
-def _own(data_dir: Path) -> HomeLock:
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return HomeLock(data_dir)
-
-
-@contextlib.contextmanager
-def _stated_errors() -> Iterator[None]:
-    try:
-        yield
-    except VaultBusy as error:
-        raise RelayError(
-            "Another relay uses this data folder. Stop it, or choose another folder."
-        ) from error
-    except StoreFull as error:
-        raise RelayError("The disk is full. Free some space and start the relay again.") from error
-    except (StoreError, BlobError) as error:
-        raise RelayError(
-            "The data folder holds something that is no relay's, or is from a newer version."
-        ) from error
-    except OSError as error:
-        raise RelayError("The data folder cannot be written. Choose another folder.") from error

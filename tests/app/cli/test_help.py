@@ -13,7 +13,7 @@ from volok.app.cli.lazy import COMMANDS, LazyCommand
 CONTRACT = {
     "init": {"--name", "--relay", "--no-passphrase", "--passphrase-file"},
     "up": {"--port", "--no-browser"},
-    "relay": {"--host", "--port", "--data"},
+    "relay": {"--host", "--port", "--data", "--config", "--metrics-port", "--plugin", "--encrypt"},
     "invite": {"--file", "--qr", "--json"},
     "accept": {"--json"},
     "contacts": {"--json"},

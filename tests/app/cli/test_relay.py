@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
+import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from tests.app.conftest import Process
 from typer.testing import CliRunner
 
 from volok.app.cli import app
+from volok.app.cli.relay_certificate import make_certificate
+from volok.model.relay_link import split_fragment
 from volok.model.urls import normalise_relay_url
 from volok.relay.errors import RelayError
 
@@ -79,3 +84,43 @@ def test_wishes_that_cannot_be_granted(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RelayError, match=word):
         relay(*arguments)
+
+
+def test_a_new_certificate_is_served_after_sighup_and_its_pin_is_in_the_link(
+    tmp_path: Path,
+) -> None:
+    data, files = tmp_path / "data", (tmp_path / "cert.pem", tmp_path / "key.pem")
+
+    def renew() -> bytes:
+        certificate, key = make_certificate("relay.example", datetime.now(UTC))
+        for path, content in zip(files, (certificate, key), strict=True):
+            path.write_bytes(content)
+        return ssl.PEM_cert_to_DER_cert(certificate.decode())
+
+    first = renew()
+    arguments = ("--cert", str(files[0]), "--key", str(files[1]), "--data", str(data))
+    process = Process(("relay", "--port", "0", "--json", *arguments)).start()
+    try:
+        address = ("127.0.0.1", process.first["port"])
+        assert served(address) == first
+        before = relay("link", "--data", str(data))
+        second = renew()
+        assert process.popen is not None
+        process.popen.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 8  # the files are looked at after ten seconds anyway
+        while served(address) != second:
+            assert time.monotonic() < deadline
+        after = relay("link", "--data", str(data))
+        (place, old), (same, new) = (split_fragment(link.strip()) for link in (before, after))
+        assert place == same
+        assert old is not None
+        assert new is not None
+        assert (old.accepts(first), old.accepts(second)) == (True, False)
+        assert (new.accepts(first), new.accepts(second)) == (False, True)
+    finally:
+        process.stop()
+
+
+def served(address: tuple[str, int]) -> bytes:
+    """The certificate that a relay shows."""
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(address))

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from volok.app.cli.output import Output
-from volok.app.cli.people import AsJson
+from volok.app.cli.output import AsJson, Output
 from volok.app.cli.session import run
 from volok.app.commands import CommandSet
 

@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from volok.app.cli.output import Output
-from volok.app.cli.people import AsJson
+from volok.app.cli.output import AsJson, Output
 from volok.app.demo import Stage
 from volok.app.demo_script import demo_folder, exchange
 from volok.app.errors import AppError

@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lock": ("Safety", "safety", "Lock the running node."),
     "unlock": ("Safety", "safety", "Unlock the running node."),
     "panic": ("Safety", "safety", "Destroy the key of the vault at once, then everything else."),
-    "relay": ("For operators", "relay", "Run a relay, or export what one holds."),
+    "relay": ("For operators", "relay", "Run a relay, or look after what one holds."),
 }
 
 

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from volok.app.cli.output import Output, printable
-from volok.app.cli.people import AsJson
+from volok.app.cli.output import AsJson, Output, printable
 from volok.app.cli.session import run
 from volok.app.commands import CommandSet
 from volok.app.errors import AppError

@@ -10,10 +10,14 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+"""The option of every command that a script may read."""
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

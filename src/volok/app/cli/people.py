@@ -9,7 +9,7 @@ import segno
 import typer
 from rich.table import Table
 
-from volok.app.cli.output import Output, printable
+from volok.app.cli.output import AsJson, Output, printable
 from volok.app.cli.session import run
 from volok.app.commands import CommandSet
 
@@ -17,8 +17,6 @@ app = typer.Typer()
 
 NOT_YET = "The link works once it is on your relays: run `volok sync` before you hand it on."
 NO_RELAY = "You have no relay, so nobody can use this link. Hand on a file instead: --file NAME."
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 @app.command()

@@ -20,8 +20,10 @@ from volok.app.cli.relay_certificate import kept_certificate
 from volok.model.urls import relay_host, url_in_requests
 from volok.native import NativeCrypto
 from volok.paths.tor_control import OnionKey
+from volok.relay.backends import Backends, backends, sealed
 from volok.relay.config import RelayConfig
 from volok.relay.errors import RelayError
+from volok.relay.folder import Ask, FolderKeys, unlocked
 from volok.relay.link import (
     AUTO,
     NONE,
@@ -43,6 +45,7 @@ from volok.relay.settings import RelaySettings
 from volok.relay.systemd import Notifier, inherited_listener
 from volok.relay.tls import Certificates, file_pin
 from volok.relay.transports import parse_wish, transports
+from volok.store.file_seal import FileSeal
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -72,12 +75,18 @@ def wishes(config: RelayConfig, options: Mapping[str, Any]) -> Wishes:
     if not urls:
         raise RelayError("Behind a proxy the relay has to know its address: add --url wss://…")
     names = found.relay.hosts or tuple(dict.fromkeys(map(relay_host, urls)))
-    return replace(found, relay=replace(found.relay, hosts=names))
+    return replace(found, relay=replace(found.relay, hosts=names, forwarded_addresses=True))
 
 
-async def start(asked: Wishes, output: Output) -> None:
-    """Run a relay until SIGTERM or SIGINT; SIGHUP reads the certificate again. Raises RelayError,
-    PortInUse."""
+async def start(asked: Wishes, output: Output, ask: Ask) -> None:
+    """Run a relay until SIGTERM or SIGINT; SIGHUP reads the certificate again. `ask` is called
+    before that where the folder is encrypted, or to be. Raises RelayError, PortInUse."""
+    keys = unlocked(asked.serve.data, NativeCrypto(), ask, asked.serve.encrypt)
+    if keys.store is not None and asked.serve.store:
+        raise RelayError(
+            "The key file of a shared store is not encrypted under a passphrase. Put the folder "
+            "on an encrypted disk, and start without --encrypt in a new folder."
+        )
     stopping, metrics, notifier = asyncio.Event(), Metrics(), Notifier(os.environ)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -115,6 +124,10 @@ async def start(asked: Wishes, output: Output) -> None:
                 listener=listener,
                 metrics_port=serve.metrics_port or None,
                 wait=serve.wait,
+                plugin=serve.plugin,
+                backends=backends(
+                    serve.store, serve.bus, serve.blobs, NativeCrypto(), os.environ, _folder(keys)
+                ),
             )
         )
         target = _LOOPBACK.get(address.host, address.host), address.port
@@ -141,6 +154,13 @@ async def start(asked: Wishes, output: Output) -> None:
         notifier.ready()
         await stopping.wait()
         notifier.stopping()
+
+
+def _folder(keys: FolderKeys) -> Backends:
+    """How the folder itself is opened."""
+    if keys.store is None or keys.blobs is None:
+        return Backends()
+    return sealed(keys.store, FileSeal(NativeCrypto(), keys.blobs))
 
 
 def _count(metrics: Metrics) -> None:

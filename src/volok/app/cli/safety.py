@@ -10,8 +10,7 @@ import typer
 
 from volok.app.access import access, running, start_node
 from volok.app.cli.options import Options
-from volok.app.cli.output import Output
-from volok.app.cli.people import AsJson
+from volok.app.cli.output import AsJson, Output
 from volok.app.cli.session import run
 from volok.app.commands import CommandSet
 from volok.app.errors import NotRunning, NotSetUp

@@ -10,8 +10,7 @@ import typer
 
 from volok.app.access import start_node
 from volok.app.cli.options import Options, on_terminal, read_passphrase
-from volok.app.cli.output import Output
-from volok.app.cli.people import AsJson
+from volok.app.cli.output import AsJson, Output
 from volok.app.errors import AlreadySetUp
 from volok.app.home import Home
 from volok.app.settings import NodeSettings

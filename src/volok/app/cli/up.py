@@ -15,8 +15,7 @@ import uvloop
 
 from volok.app.access import running, start_node
 from volok.app.cli.options import Options
-from volok.app.cli.output import Output
-from volok.app.cli.people import AsJson
+from volok.app.cli.output import AsJson, Output
 from volok.app.home import Home
 from volok.app.serving import serve_node
 from volok.app.settings import NodeSettings
