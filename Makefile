@@ -6,10 +6,10 @@ PYTHON := .venv/bin/python
 # Most tests wait for others most of the time, so two cores bear three at once.
 AT_ONCE := -n 3 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test full lint format docs bench fuzz lab screenshots clean
+.PHONY: help setup demo test full lint format docs bench bench-relay fuzz lab screenshots clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup-%:
 	@tools/setup.sh $*
@@ -44,6 +44,9 @@ docs: setup-demo ## Write docs/cli.md, docs/settings.md and the tables of figure
 bench: setup-bench ## Measure; writes bench/results.json and the tables made from it
 	@$(PYTHON) -m bench
 	@$(PYTHON) tools/figures.py
+
+bench-relay: setup-bench ## Measure the relay beside others; PEERS='--peer NAME=URL' adds more
+	@$(PYTHON) -m bench.relay_figures --write $(PEERS)
 
 lab: setup-lab ## Censor a small world in every known way; shows what gets through (ten minutes)
 	@$(PYTHON) -m lab run --at-once 3

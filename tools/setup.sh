@@ -4,7 +4,7 @@
 #   tools/setup.sh [demo|test|bench|fuzz|lab]
 #
 # demo: Python 3.11, .venv, the libraries from PyPI, the web page's JavaScript from npm.
-# test: also Chromium and fonts for the browser tests, and the tools of the lab. bench, fuzz and lab:
+# test: also Chromium and fonts for the browser tests, PostgreSQL, NATS and the tools of the lab. bench, fuzz and lab:
 # also their own libraries; lab: the servers of a small country.
 #
 # Each part leaves a stamp named by the hash of what it was made from, so a second run takes
@@ -97,6 +97,14 @@ lab_tools=(
     obfs4proxy:obfs4proxy
 )
 
+setup_servers() {
+    local missing=() package
+    for package in postgresql nats-server; do
+        dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+    done
+    [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
 setup_lab() {
     local missing=() tool
     for tool in "$@"; do
@@ -119,6 +127,7 @@ case $purpose in
         setup_python test
         setup_javascript
         setup_browser
+        setup_servers
         setup_lab "${lab_tools[@]}"
         ;;
     lab)
@@ -129,6 +138,7 @@ case $purpose in
     bench | fuzz)
         setup_python "test,$purpose"
         setup_javascript
+        [ "$purpose" = fuzz ] || setup_servers
         ;;
     *) die "unknown purpose '$purpose': demo, test, bench, fuzz or lab" ;;
 esac

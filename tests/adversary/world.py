@@ -13,8 +13,9 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from volok.app.home import Home
 from volok.app.services import Services
@@ -30,6 +31,7 @@ from volok.relay.export import EVENTS_FILE
 from volok.relay.server import serve
 from volok.relay.settings import RelaySettings
 from volok.relay.uploads import Uploads
+from volok.relay.websocket import EXTENSION
 from volok.store.file_blobs import FileBlobs
 from volok.store.keyslot import KeySlot
 from volok.store.sqlite_store import SqliteStore
@@ -68,24 +70,46 @@ class OperatorLog:
                 await app(scope, receive, send)
                 return
             self.connections += 1
+            accept = scope["extensions"][EXTENSION]["accept"]
             note = partial(self._note, self.connections)
-
-            async def receive_logged() -> Message:
-                message = await receive()
-                note(True, message)
-                return message
-
-            async def send_logged(message: Message) -> None:
-                note(False, message)
-                await send(message)
-
-            await app(scope, receive_logged, send_logged)
+            tapped = {EXTENSION: {"accept": lambda handler: accept(_Tapped(handler, note))}}
+            await app({**scope, "extensions": tapped}, receive, send)
 
         return logged
 
-    def _note(self, connection: int, incoming: bool, message: Message) -> None:
-        if message.get("text"):
-            self.frames.append(Frame(time.time(), connection, incoming, message["text"]))
+    def _note(self, connection: int, incoming: bool, text: bytes) -> None:
+        self.frames.append(Frame(time.time(), connection, incoming, text.decode()))
+
+
+class _Tapped:
+    """The handler of a websocket and the websocket itself, with someone listening between them."""
+
+    def __init__(self, handler: Any, note: Callable[[bool, bytes], None]) -> None:
+        self._handler = handler
+        self._note = note
+        self._socket: Any = None
+
+    def opened(self, socket: Any) -> None:
+        self._socket = socket
+        self._handler.opened(self)
+
+    def message_received(self, message: Any) -> None:
+        self._note(True, message.payload)
+        self._handler.message_received(message)
+
+    def send(self, data: bytes) -> None:
+        place = 0
+        while place < len(data):  # frames of a server have no mask (RFC 6455, section 5.1)
+            more = {126: 2, 127: 8}.get(data[place + 1], 0)
+            begin = place + 2 + more
+            length = int.from_bytes(data[place + 2 : begin]) if more else data[place + 1]
+            place = begin + length
+            self._note(False, data[begin:place])
+        self._socket.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        ours = name in ("is_writable", "pause", "resume", "close")
+        return getattr(self._socket if ours else self._handler, name)
 
 
 @contextlib.asynccontextmanager

@@ -191,7 +191,7 @@ async def test_the_doctor_says_what_is_blocked(patient: Patient, name: str) -> N
     if case.ways is not None:
         assert tuple(found["ways"][0]) == case.ways, said
     if "curtain-packets" in name:
-        assert 15 <= found["packets"] <= 27, said
+        assert 10 <= found["packets"] <= 27, said  # a busy machine merges acknowledgements
     if name == "throttle":
         assert 8_000 < found["rate"] < 20_000, said
 

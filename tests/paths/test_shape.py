@@ -122,7 +122,7 @@ def test_a_conversation_over_a_shaped_connection(run: asyncio.Runner, tmp_path: 
             socket_ = await path.websocket(url)
             assert (await socket_.receive()).startswith('["AUTH"')
             await socket_.send('["REQ","a",{"ids":["' + "0" * 64 + '"]}]' + " " * 5000)
-            assert await socket_.receive() == '["EOSE","a"]'
+            assert (await socket_.receive()).startswith('["EOSE","a"')
             await socket_.close()
             http = url.replace("wss", "https", 1)
             headers = {"accept": "application/nostr+json"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from volok.relay.settings import RelaySettings
 from volok.relay.uploads import Uploads
 from volok.store.file_blobs import FileBlobs
 from volok.store.memory_store import MemoryStore
+from volok.store.store import Store
 
 NOW = 1_800_000_000
 CRYPTO = NativeCrypto()
@@ -48,13 +50,19 @@ class Client:
         self.socket = socket
         self.challenge = challenge
         self.url = url
+        self.hints: list[str] | None = None
 
     async def send(self, *message: Any) -> None:
         await self.socket.send(json.dumps(message))
 
     async def receive(self) -> list[Any]:
+        """The next message. The hints of EOSE (NIP-67) are put aside, in `hints`."""
         async with asyncio.timeout(10):
-            return json.loads(await self.socket.recv())
+            message = json.loads(await self.socket.recv())
+        if message[0] == "EOSE":
+            self.hints = message[2] if len(message) > 2 else None
+            return message[:2]
+        return message
 
     async def ask(self, *message: Any) -> list[Any]:
         await self.send(*message)
@@ -93,7 +101,7 @@ class Relay:
     """A running relay and its parts."""
 
     address: Address
-    store: MemoryStore
+    store: Store
     blobs: FileBlobs
     uploads: Uploads
     metrics: Metrics
@@ -115,13 +123,25 @@ def people() -> list[Person]:
 
 
 @pytest.fixture
-def start(tmp_path) -> Callable[..., Any]:
+def make_store() -> Callable[[Path], Awaitable[Store]]:
+    """Opens the store of a relay, given its folder."""
+
+    async def make_store(_folder: Path) -> Store:
+        return MemoryStore()
+
+    return make_store
+
+
+@pytest.fixture
+def start(tmp_path, make_store) -> Callable[..., Any]:
     """A context manager that runs a relay with changed settings."""
 
     @contextlib.asynccontextmanager
-    async def start(origin_allowed=lambda origin: True, **changes: Any) -> AsyncIterator[Relay]:
+    async def start(
+        origin_allowed=lambda origin: True, folder: Path = tmp_path, **changes: Any
+    ) -> AsyncIterator[Relay]:
         settings = replace(RelaySettings(), **changes)
-        store, blobs, uploads = MemoryStore(), FileBlobs(tmp_path / "blobs"), Uploads(None)
+        store, blobs, uploads = await make_store(folder), FileBlobs(folder / "blobs"), Uploads(None)
         metrics, clock = Metrics(), Clock()
         app = create_app(
             store,
@@ -138,6 +158,7 @@ def start(tmp_path) -> Callable[..., Any]:
             async with relay._stack:
                 yield relay
             assert metrics.failures == 0
+        await store.close()
 
     return start
 

@@ -83,3 +83,37 @@ async def test_sealed_events_after_auth(connect):
     (found,) = await (await connect(boris)).fetch_events(wanted, TIMEOUT)
     assert found.id().to_hex() == sealed.id().to_hex()
     assert await (await connect(stranger)).fetch_events(wanted, timedelta(seconds=1)) == []
+
+
+async def test_search(connect):
+    keys = sdk.Keys.generate()
+    client = await connect()
+    wanted, other = event(keys, 1, "Лодки несут по берегу"), event(keys, 1, "Телеги едут")
+    for note in (wanted, other):
+        await client.send_event(note)
+    (found,) = await client.fetch_events(asked(search="лодки берегу", kinds=[1]), TIMEOUT)
+    assert found.id().to_hex() == wanted.id().to_hex()
+
+
+async def test_protected_events(connect):
+    keys = sdk.Keys.generate()
+    protected = event(keys, 1, "protected", ["-"])
+    refused = await (await connect()).send_event(protected)
+    assert not refused.success
+    assert "auth-required" in str(refused.failed)
+    assert len((await (await connect(keys)).send_event(protected)).success) == 1
+
+
+async def test_reconciliation(connect):
+    keys = sdk.Keys.generate()
+    writer, reader = await connect(), await connect()
+    notes = [event(keys, 1, str(number)) for number in range(5)]
+    for note in notes:
+        await writer.send_event(note)
+    author = keys.public_key().to_hex()
+    wanted = sdk.Filter.from_json(json.dumps({"kinds": [1], "authors": [author]}))
+    result = await reader.sync(wanted)
+    assert not result.failed
+    assert not result.report.local
+    for found in (result.report.remote, result.report.received):
+        assert {one.to_hex() for one in found} == {note.id().to_hex() for note in notes}

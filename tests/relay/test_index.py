@@ -72,7 +72,7 @@ def test_an_emptied_index_holds_nothing(subscriptions):
     for listener, name in subscriptions:
         index.remove(listener, name)
     assert not index._lists
-    assert not index._keys
+    assert not index._filters
 
 
 @pytest.mark.parametrize("name", ["a", ""])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volok.model.event import parse_event
 from volok.model.filters import Filter
+from volok.relay import query
 from volok.relay.access import Reader, Refusal
-from volok.relay.query import visible_entries
+from volok.relay.query import visible_entries, visible_pages
 from volok.store.memory_store import MemoryStore
 
 NOW = 100
@@ -70,3 +72,20 @@ async def test_pages_go_on_behind_sealed_events_of_others():
     reader = Reader(set(), sealed=True)
     (found,) = await visible_entries(store, [Filter()], 5, reader, NOW)
     assert found.event.kind == 1
+
+
+@settings(max_examples=60)
+@given(st.lists(_SHAPES, max_size=25), _FILTERS, st.integers(1, 30), st.integers(1, 6))
+async def test_pages_together_are_one_answer(shapes, wanted, limit, page):
+    store = MemoryStore()
+    await store.add([event(number, shape) for number, shape in enumerate(shapes)], NOW)
+    reader = Reader({MINE}, sealed=True)
+    filters = reader.permitted([wanted])
+    assert not isinstance(filters, Refusal)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(query, "PAGE", page)
+        pages = [found async for found in visible_pages(store, filters, limit, reader, NOW)]
+    assert [is_last for _, is_last in pages] == [False] * (len(pages) - 1) + [True]
+    together = [entry.number for entries, _ in pages for entry in entries]
+    whole = await visible_entries(store, filters, limit, reader, NOW)
+    assert together == [entry.number for entry in whole]

@@ -13,7 +13,7 @@ import websockets
 
 from volok import __version__
 from volok.model.filters import Filter
-from volok.relay import fanout, server, session
+from volok.relay import fanout, server, session, websocket
 from volok.relay.errors import PortInUse, RelayError
 from volok.relay.server import listen
 from volok.relay.settings import RelaySettings
@@ -111,6 +111,7 @@ async def test_a_client_that_never_reads_is_given_up_and_does_not_hold_the_exit_
     start, people, monkeypatch
 ):
     monkeypatch.setattr(server, "_GRACE_SECONDS", 1)
+    monkeypatch.setattr(websocket, "GRACE_SECONDS", 1)
     monkeypatch.setattr(session, "_FAREWELL_SECONDS", 0.2)
     request = (
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -147,7 +148,7 @@ async def test_the_log_is_followed_again_after_a_failure(people, monkeypatch):
     class Listener:
         entries: asyncio.Queue = asyncio.Queue()
 
-        def entry_appeared(self, subscriptions, entry):
+        def entry_appeared(self, subscriptions, entry, frames):
             self.entries.put_nowait(entry)
 
     class FailingStore(MemoryStore):

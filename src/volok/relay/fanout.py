@@ -11,13 +11,20 @@ from volok.relay.index import SubscriptionIndex
 from volok.store.store import Entry, Store, StoreError
 
 _RETRY_SECONDS = 1.0
+_AT_ONCE = 200
+"""Deliveries after which others get their turn: sockets are to be read meanwhile."""
+
+Frames = dict[str, bytes]
+"""The frames of one entry by what they begin with: the same for all who named their subscription
+the same, so that each is made once."""
 
 
 class Listener(Protocol):
     """A connection that wants to hear of new entries."""
 
-    def entry_appeared(self, subscriptions: Sequence[str], entry: Entry) -> None:
-        """These subscriptions match. Returns at once and never raises."""
+    def entry_appeared(self, subscriptions: Sequence[str], entry: Entry, frames: Frames) -> None:
+        """These subscriptions match. `frames` is shared by all listeners of this entry; returns at
+        once and never raises."""
 
 
 class Fanout:
@@ -40,12 +47,17 @@ class Fanout:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _tail(self) -> None:
+        delivered = 0
         async for batch in self._store.follow(self._position):
             for entry in batch:
                 self._position = max(self._position, entry.number)
-                if is_expired(entry.event, self._now()):
+                found = self.index.matching(entry.event) if len(self.index) else {}
+                if not found or is_expired(entry.event, self._now()):
                     continue
-                for listener, subscriptions in self.index.matching(entry.event).items():
-                    listener.entry_appeared(subscriptions, entry)
-                # Many readers of many entries must not keep the loop from reading sockets.
-                await asyncio.sleep(0)
+                frames: Frames = {}
+                for listener, subscriptions in found.items():
+                    listener.entry_appeared(subscriptions, entry, frames)
+                delivered += len(found)
+                if delivered >= _AT_ONCE:
+                    delivered = 0
+                    await asyncio.sleep(0)

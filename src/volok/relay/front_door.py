@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from volok.relay.cover import (
@@ -28,6 +27,7 @@ from volok.relay.cover import (
     parse_request,
 )
 from volok.relay.errors import RelayError
+from volok.relay.patience import PatientHttp
 
 _IDLE_SECONDS = 65.0
 """How long a connection may stay without a whole request; web servers have a minute or so."""
@@ -181,7 +181,7 @@ class _Visitor(asyncio.Protocol):
         cast("set[Any]", self._state.connections).discard(self)
         seen = bytes(self._buffer)
         self._buffer.clear()
-        relay = H11Protocol(self._config, self._state, self._app_state)
+        relay = PatientHttp(self._config, self._state, self._app_state)
         relay.connection_made(self.transport)
         self.transport.set_protocol(relay)
         relay.data_received(seen)

@@ -23,7 +23,7 @@ _CORS = {
 }
 _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, *",
-    "Access-Control-Allow-Methods": "GET, HEAD, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     "Access-Control-Max-Age": "86400",
 }
 

@@ -3,13 +3,14 @@
 1. Each filter is listed under its most selective condition: ids, then the shorter of its tags and
    authors, then kinds; one without any of these is listed for every event.
 2. What the lists yield is checked against the whole filter, so the choice only matters for speed.
+3. Equal filters are one: it is checked once however many subscriptions have it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
 from volok.model.event import Event
 from volok.model.filters import Filter
@@ -19,47 +20,52 @@ Key = tuple[str, str | int]
 """The name of a condition (a tag as `#x`) and one of its values."""
 
 _ANY: Key = ("", "")
+_NONE: dict[Any, Any] = {}
 
 
 class SubscriptionIndex(Generic[L]):
     """Subscriptions of listeners (any hashable), each named within its listener."""
 
     def __init__(self) -> None:
-        self._lists: dict[Key, dict[tuple[L, str], list[Filter]]] = {}
-        self._keys: dict[tuple[L, str], set[Key]] = {}
+        self._lists: dict[Key, dict[Filter, dict[tuple[L, str], None]]] = {}
+        self._filters: dict[tuple[L, str], tuple[Filter, ...]] = {}
 
     def __len__(self) -> int:
         """How many subscriptions there are."""
-        return len(self._keys)
+        return len(self._filters)
 
     def add(self, listener: L, subscription: str, filters: Iterable[Filter]) -> None:
         """List a subscription; replaces one of the same name."""
         self.remove(listener, subscription)
         name = (listener, subscription)
-        keys = self._keys[name] = set()
-        for wanted in filters:
+        self._filters[name] = tuple(replace(wanted, limit=None) for wanted in filters)
+        for wanted in self._filters[name]:
             for key in _keys_of_filter(wanted):
-                self._lists.setdefault(key, {}).setdefault(name, []).append(wanted)
-                keys.add(key)
+                self._lists.setdefault(key, {}).setdefault(wanted, {})[name] = None
 
     def remove(self, listener: L, subscription: str) -> None:
         """Forget a subscription, if there is such a one."""
         name = (listener, subscription)
-        for key in self._keys.pop(name, ()):
-            names = self._lists[key]
-            del names[name]
-            if not names:
-                del self._lists[key]
+        for wanted in dict.fromkeys(self._filters.pop(name, ())):
+            for key in _keys_of_filter(wanted):
+                listed = self._lists[key]
+                names = listed[wanted]
+                del names[name]
+                if not names:
+                    del listed[wanted]
+                if not listed:
+                    del self._lists[key]
 
     def matching(self, event: Event) -> dict[L, list[str]]:
         """The listeners that an event concerns, each with its matching subscriptions."""
-        result: dict[L, list[str]] = defaultdict(list)
-        found: set[tuple[L, str]] = set()
+        found: dict[tuple[L, str], None] = {}
         for key in _keys_of_event(event):
-            for name, filters in self._lists.get(key, {}).items():
-                if name not in found and any(wanted.matches(event) for wanted in filters):
-                    found.add(name)
-                    result[name[0]].append(name[1])
+            for wanted, names in self._lists.get(key, _NONE).items():
+                if wanted.matches(event):
+                    found.update(names)
+        result: dict[L, list[str]] = {}
+        for listener, subscription in found:
+            result.setdefault(listener, []).append(subscription)
         return result
 
 

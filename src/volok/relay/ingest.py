@@ -1,5 +1,9 @@
 """The way of an event into the store: signatures in batches off the event loop, then one commit.
 
+1. Connections take turns: who sends one event does not wait behind who sends thousands.
+2. While some batches commit, others are being verified; under load batches are full, and a lone
+   event does not wait for company.
+
 A deletion request that names sealed events is erased soon after it took effect. What it deleted
 stays deleted without it (`volok.store.settle`), nobody but its author may read it, and kept in the
 order of their arrival such requests show whoever reads the disk which inboxes are one person's.
@@ -8,24 +12,37 @@ order of their arrival such requests show whoever reads the disk which inboxes a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from volok.model.crypto import Verifier
-from volok.model.event import Event, verify_event
+from volok.model.event import Event, verify_parsed
 from volok.model.filters import Filter
 from volok.model.supersession import DELETION
-from volok.relay.access import SEALED_KINDS
+from volok.relay.access import SEALED_KINDS, Refusal
 from volok.relay.metrics import Metrics
 from volok.relay.outputs import Rejection
+from volok.relay.plugin import Ruling, Shadow, Submission
+from volok.relay.turns import Turns
 from volok.store.store import Outcome, Store
 
-Settle = Callable[[Outcome | Rejection], None]
+Result = Outcome | Rejection | Refusal
+"""What became of an event; a refusal is the policy plug-in's."""
+
+Settle = Callable[[Result], None]
+_Waiting = tuple[Event, Settle, str]
+Judge = Callable[[Sequence[Submission]], Awaitable[Sequence[Ruling]]]
+"""Says of genuine events whether the relay takes them (see `volok.relay.plugin`)."""
 
 BATCH = 64
 """The most events that are verified and committed together."""
-_WORKERS = 4
+_VERIFYING = 3
+"""Batches that are verified at once."""
+_STORING = 32
+"""Batches that wait for their commit at once; a store commits them together."""
 _THREADS = 2
+_CROWD = 64 * 1024 * 1024
+"""When so many bytes of events wait, whoever sends more is asked to wait."""
 _SPENT = Filter(
     kinds=frozenset({DELETION}), tags={"k": frozenset(str(kind) for kind in SEALED_KINDS)}
 )
@@ -38,58 +55,118 @@ class Ingest:
     """Events of all connections on their way into one store."""
 
     def __init__(
-        self, store: Store, verifier: Verifier, now: Callable[[], int], metrics: Metrics
+        self,
+        store: Store,
+        verifier: Verifier,
+        now: Callable[[], int],
+        metrics: Metrics,
+        judge: Judge | None = None,
     ) -> None:
-        """`now` gives Unix seconds."""
+        """`now` gives Unix seconds. `judge` is asked about each event that is genuine."""
+        self._judge = judge
         self._store = store
         self._verifier = verifier
         self._now = now
         self._metrics = metrics
-        self._waiting: asyncio.Queue[tuple[Event, Settle]] = asyncio.Queue()
+        self._turns: Turns[_Waiting] = Turns()
+        self._bytes = 0
+        self._submitted = 0
+        self.settled = 0
+        """How many events were settled since the start."""
+        self._storing = asyncio.Semaphore(_STORING)
+        self._filled = asyncio.Event()
         self._spent = asyncio.Event()
         self._spent.set()  # what an earlier run left
 
-    def submit(self, event: Event, settle: Settle) -> None:
-        """Queue an event; `settle` is called with what became of it, after the commit."""
-        self._waiting.put_nowait((event, settle))
+    @property
+    def is_crowded(self) -> bool:
+        """Whether sources should wait until what they submitted is settled."""
+        return self._bytes >= _CROWD
+
+    @property
+    def waiting(self) -> int:
+        """How many events are not settled yet."""
+        return self._submitted - self.settled
+
+    def submit(
+        self, event: Event, settle: Settle, source: Hashable = None, authed: str = ""
+    ) -> None:
+        """Queue an event behind those of the same source; `settle` is called with what became of
+        it, after the commit. `authed` is a key that the source has proved to hold."""
+        self._submitted += 1
+        self._turns.put(source, (event, settle, authed))
+        self._bytes += len(event.to_json())
+        self._filled.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
         with ThreadPoolExecutor(_THREADS, "volok-verify") as pool:
             async with asyncio.TaskGroup() as group:
-                # While one batch commits, the next is being verified.
-                for _ in range(_WORKERS):
-                    group.create_task(self._work(pool))
+                for _ in range(_VERIFYING):
+                    group.create_task(self._work(pool, group))
                 group.create_task(self._forget())
 
-    async def _work(self, pool: Executor) -> None:
-        while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            results = await self._take_in([event for event, _ in batch], pool)
-            for (_, settle), result in zip(batch, results, strict=True):
-                settle(result)
-
-    async def _take_in(
-        self, events: Sequence[Event], pool: Executor
-    ) -> Sequence[Outcome | Rejection]:
-        self._metrics.batches += 1
+    async def _work(self, pool: Executor, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
-        genuine = await loop.run_in_executor(pool, verify_all, events, self._verifier)
-        good = [event for event, valid in zip(events, genuine, strict=True) if valid]
-        if not good:
-            return [Rejection.FORGED] * len(events)
-        outcomes: Sequence[Outcome | Rejection]
+        while True:
+            while not (taken := self._turns.take(BATCH)):
+                self._filled.clear()
+                await self._filled.wait()
+            self._metrics.batches += 1
+            events = [event for _, (event, _, _) in taken]
+            self._bytes -= sum(len(event.to_json()) for event in events)
+            genuine = await loop.run_in_executor(pool, verify_all, events, self._verifier)
+            good: list[_Waiting] = []
+            for (source, waiting), valid in zip(taken, genuine, strict=True):
+                self._turns.judge(source, not valid)
+                if valid:
+                    good.append(waiting)
+                else:
+                    self.settled += 1
+                    waiting[1](Rejection.FORGED)
+            if good:
+                await self._storing.acquire()
+                group.create_task(self._store_all(good))
+
+    async def _store_all(self, batch: Sequence[_Waiting]) -> None:
         try:
-            outcomes = await self._store.add(good, self._now())
+            results = await self._take_in(batch)
+        finally:
+            self._storing.release()
+            self.settled += len(batch)
+        for (_, settle, _), result in zip(batch, results, strict=True):
+            settle(result)
+
+    async def _add(self, events: Sequence[Event]) -> Sequence[Result]:
+        return await self._store.add(events, self._now())
+
+    async def _judged(self, submissions: Sequence[Submission], judge: Judge) -> Sequence[Result]:
+        """Store what the policy takes."""
+        rulings = await judge(submissions)
+        both = zip(submissions, rulings, strict=True)
+        taken = [one.event for one, ruling in both if ruling is None]
+        stored = iter(await self._add(taken) if taken else ())
+        results: list[Result] = []
+        for ruling in rulings:
+            shown = Outcome.ADDED if isinstance(ruling, Shadow) else ruling
+            results.append(next(stored) if shown is None else shown)
+        return results
+
+    async def _take_in(self, batch: Sequence[_Waiting]) -> Sequence[Result]:
+        good = [event for event, _, _ in batch]
+        outcomes: Sequence[Result]
+        try:
+            if self._judge is None:
+                outcomes = await self._add(good)
+            else:
+                asked = [Submission(event, authed) for event, _, authed in batch]
+                outcomes = await self._judged(asked, self._judge)
         except Exception:  # Whatever a store does wrong must not stop the relay.
             self._metrics.store_failures += 1
             outcomes = [Rejection.FAILED] * len(good)
-        if any(_SPENT.matches(event) for event in good):
+        if any(event.kind == DELETION and _SPENT.matches(event) for event in good):
             self._spent.set()
-        stored = iter(outcomes)
-        return [next(stored) if valid else Rejection.FORGED for valid in genuine]
+        return outcomes
 
     async def _forget(self) -> None:
         while True:
@@ -108,5 +185,5 @@ class Ingest:
 
 
 def verify_all(events: Sequence[Event], verifier: Verifier) -> list[bool]:
-    """Which of these events have the right id and signature."""
-    return [verify_event(event, verifier) for event in events]
+    """Which of these events have the right id and signature. They come from `parse_event`."""
+    return [verify_parsed(event, verifier) for event in events]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from volok.model.event import Event
 from volok.model.filters import Filter
 from volok.store.store import Entry
+from volok.sync.neg_messages import NegClose, NegMessage, NegOpen
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class SendEntry:
 
     head: str
     entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class SendEntries:
+    """Send these stored events, in this order, each as a frame that begins with `head`."""
+
+    head: str
+    entries: Sequence[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,27 @@ class Tally:
     filters: tuple[Filter, ...]
 
 
-Output = SendText | SendEntry | TakeIn | CheckAuth | Subscribe | Unsubscribe | Query | Tally
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Hand this to the reconciliations of this connection (NIP-77); they answer by themselves."""
+
+    message: NegOpen | NegMessage | NegClose
+    filters: tuple[Filter, ...] = ()
+    """For NegOpen: what of its filter the reader may have."""
+
+
+Output = (
+    SendText
+    | SendEntry
+    | SendEntries
+    | TakeIn
+    | CheckAuth
+    | Subscribe
+    | Unsubscribe
+    | Query
+    | Tally
+    | Reconcile
+)
 
 
 class Rejection(Enum):

@@ -15,13 +15,12 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
-from websockets.exceptions import InvalidState
 
 from volok.relay.errors import PortInUse, RelayError
 from volok.relay.front_door import FrontDoor
+from volok.relay.patience import HttpState, PatientHttp
 from volok.relay.settings import RelaySettings
+from volok.relay.websocket import WebsocketProtocol
 
 _GRACE_SECONDS = 5
 """How long connections have to end when they are to."""
@@ -62,25 +61,25 @@ async def serve(
     settings: RelaySettings,
     tls: ssl.SSLContext | None = None,
     door: FrontDoor | None = None,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[Address]:
     """Serve the relay until the block is left; port 0 lets the system choose.
 
-    With `tls` it speaks TLS, and with `door` strangers meet the cover website.
+    With `tls` it speaks TLS, and with `door` strangers meet the cover website. With a `listener`
+    that listens already, host and port are not looked at.
 
     Raises PortInUse, RelayError.
     """
     silence_servers()
-    listener = listen(host, port)
-    http: Any = door.protocol if door else "h11"  # uvicorn takes what makes a protocol
+    listener = listener or listen(host, port)
+    http: Any = door.protocol if door else PatientHttp  # uvicorn takes what makes a protocol
     config = uvicorn.Config(
         app,
         http=http,
-        ws=_WebSocketProtocol,
+        ws=WebsocketProtocol,
         # A message that is somewhat too long still gets an answer; beyond that, close code 1009.
         ws_max_size=2 * settings.max_message_length,
         ws_ping_interval=settings.ping_seconds,
-        ws_ping_timeout=settings.ping_seconds,
-        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -149,7 +148,7 @@ def _nothing(_record: logging.LogRecord) -> bool:
     return False
 
 
-class _State(ServerState):
+class _State(HttpState):
     """Dates each answer when it is made, so that no clock has to tick between them."""
 
     @property
@@ -190,17 +189,3 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
-
-
-class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Frees the socket of a client that does not read its close frame; may end at any moment."""
-
-    def shutdown(self) -> None:
-        try:
-            super().shutdown()
-        except InvalidState:  # the client is closing it at this moment
-            self.transport.close()
-
-    def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        super().on_task_complete(task)
-        self.loop.call_later(_GRACE_SECONDS, self.transport.abort)
