@@ -111,7 +111,8 @@ class WebsocketProtocol(asyncio.Protocol):
         """Whether the HTTP request was answered."""
         self._heard = True
         self._pinged = False
-        self._unanswered: bytes | None = None
+        self._pings: list[bytes] = []
+        """Payloads of those that are not answered yet."""
         """The last ping, which stands for those before it (RFC 6455, section 5.5.3)."""
         self._timer: asyncio.TimerHandle | None = None
         self.is_writable = True
@@ -150,7 +151,7 @@ class WebsocketProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_writable = True
-        self._answer_ping()
+        self._answer_pings()
         if self._handler is not None and not self._closing:
             self._handler.writable()
 
@@ -301,7 +302,7 @@ class WebsocketProtocol(asyncio.Protocol):
             if self._backlog or not reader.is_behind or clock() >= until:
                 break
         self._account.is_suspect = worth < 0 and (bool(self._backlog) or reader.is_behind)
-        self._answer_ping()
+        self._answer_pings()
         if reader.failure is not None and not self._backlog and not self._closing:
             self._fail(reader.failure)
         self._go_on()
@@ -311,7 +312,10 @@ class WebsocketProtocol(asyncio.Protocol):
             if not self._closing and self._handler is not None:
                 return bool(self._call(self._handler.message_received, message))
         elif message.opcode == PING:
-            self._unanswered = message.payload
+            if not self.is_writable:
+                # RFC 6455, section 5.5.3: of several, the last one may be answered alone.
+                self._pings.clear()
+            self._pings.append(message.payload)
         elif message.opcode == CLOSE and not self.transport.is_closing():
             # Either the answer to ours, or to be answered.
             self.send(control_frame(CLOSE, message.payload[:2]))
@@ -320,10 +324,10 @@ class WebsocketProtocol(asyncio.Protocol):
             self._wait(GRACE_SECONDS)
         return False
 
-    def _answer_ping(self) -> None:
-        if self._unanswered is not None and self.is_writable:
-            self.send(control_frame(PONG, self._unanswered))
-            self._unanswered = None
+    def _answer_pings(self) -> None:
+        if self._pings and self.is_writable:
+            self.send(b"".join(control_frame(PONG, payload) for payload in self._pings))
+            self._pings.clear()
 
     def _go_on(self) -> None:
         """Read on once nothing waits; come back for the next share until then."""
