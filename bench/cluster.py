@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import base64
 import json
-import os
 import random
 import shutil
 import statistics
@@ -134,9 +133,7 @@ def server_cpu(postgres: Postgres) -> float:
     assert postgres.process is not None
     pid = postgres.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ended = (int(fields[13]) + int(fields[14])) * 1000 / os.sysconf("SC_CLK_TCK")
-    return cpu_ms(pid) + ended + sum(cpu_ms(int(child)) for child in children)
+    return cpu_ms(pid, ended=True) + sum(cpu_ms(int(child)) for child in children)
 
 
 async def reading(url: str, bus: str, folders: list[Path], count: int) -> dict[str, float]:

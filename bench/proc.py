@@ -9,10 +9,11 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_ms(pid: int) -> float:
-    """Milliseconds of CPU, user and system, of all threads so far."""
+def cpu_ms(pid: int, ended: bool = False) -> float:
+    """Milliseconds of CPU, user and system, of all threads so far; with `ended`, of the children
+    that have ended as well."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
+    return sum(map(int, fields[11 : 15 if ended else 13])) * 1000 / TICKS
 
 
 def memory_mb(pid: int) -> dict[str, float]:

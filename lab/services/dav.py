@@ -6,8 +6,6 @@ this is the server itself.
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict, dataclass
 
 from cheroot.ssl.builtin import BuiltinSSLAdapter
@@ -16,6 +14,7 @@ from wsgidav.wsgidav_app import WsgiDAVApp  # type: ignore[import-untyped]
 
 from lab import ground
 from lab.ground import Host
+from lab.services import module
 from lab.world import World
 
 PORT = 443
@@ -53,10 +52,7 @@ class CloudFolder:
             str(issued.key),
             dict(self.users),
         )
-        module = [sys.executable, "-m", "lab.services.dav", json.dumps(asdict(options))]
-        with (folder.parent / "dav.log").open("wb") as log:
-            await world.run(self.host.name, module, stdout=log, stderr=log)
-        await world.listening(self.host.name, PORT)
+        await module.start(world, self.host, __name__, PORT, asdict(options))
 
 
 def _serve(options: _Options) -> None:
@@ -78,4 +74,4 @@ def _serve(options: _Options) -> None:
 
 
 if __name__ == "__main__":
-    _serve(_Options(**json.loads(sys.argv[1])))
+    _serve(_Options(**module.options()))

@@ -6,8 +6,6 @@ is the server itself. It takes any account.
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict, dataclass
 
 from moto import settings
@@ -18,6 +16,7 @@ from werkzeug.serving import run_simple
 
 from lab import ground
 from lab.ground import Host
+from lab.services import module
 from lab.world import World
 
 PORT = 9000
@@ -43,10 +42,7 @@ class ObjectStore:
         """See lab.world.Service."""
         issued = world.authority.issue(self.host.names, [self.host.address])
         options = _Options(self.host.address, str(issued.certificate), str(issued.key))
-        module = [sys.executable, "-m", "lab.services.s3", json.dumps(asdict(options))]
-        with (world.home(self.host.name) / "s3.log").open("wb") as log:
-            await world.run(self.host.name, module, stdout=log, stderr=log)
-        await world.listening(self.host.name, PORT)
+        await module.start(world, self.host, __name__, PORT, asdict(options))
 
 
 def _serve(options: _Options) -> None:
@@ -63,4 +59,4 @@ def _serve(options: _Options) -> None:
 
 
 if __name__ == "__main__":
-    _serve(_Options(**json.loads(sys.argv[1])))
+    _serve(_Options(**module.options()))

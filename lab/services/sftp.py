@@ -7,8 +7,6 @@ this is the server itself.
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import asyncssh
 
 from lab import ground
 from lab.ground import Host
+from lab.services import module
 from lab.world import World
 
 PORT = 22
@@ -44,10 +43,7 @@ class Shell:
         folder = world.home(self.host.name) / "sftp"
         folder.mkdir()
         options = _Options(self.host.address, str(folder), dict(self.users))
-        module = [sys.executable, "-m", "lab.services.sftp", json.dumps(asdict(options))]
-        with (folder.parent / "sftp.log").open("wb") as log:
-            await world.run(self.host.name, module, stdout=log, stderr=log)
-        await world.listening(self.host.name, PORT)
+        await module.start(world, self.host, __name__, PORT, asdict(options))
 
 
 async def _serve(options: _Options) -> None:
@@ -75,4 +71,4 @@ async def _serve(options: _Options) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(_Options(**json.loads(sys.argv[1]))))
+    asyncio.run(_serve(_Options(**module.options())))

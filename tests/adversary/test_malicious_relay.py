@@ -31,7 +31,10 @@ from volok.model.filters import Filter
 
 TEXTS = 12
 RESPONSE = 2.0
-"""Seconds in which a message must arrive while the other relay misbehaves."""
+"""Seconds of computing, by all together, in which a message must arrive while the other relay
+misbehaves."""
+MOST_RESPONSE = 10.0
+"""The same in seconds of the clock, of which other programs may take their part."""
 WAVE = 8 * 1024 * 1024
 """Bytes of the flood between two looks at the node."""
 
@@ -78,9 +81,11 @@ async def respond(ann: Person, bob: Person, number: int = 0) -> None:
     """A message and its answer, each in good time."""
     for writer, reader in ((ann, bob), (bob, ann)):
         text = f"quick {number}?"
-        async with asyncio.timeout(RESPONSE):
+        began = time.process_time()
+        async with asyncio.timeout(MOST_RESPONSE):
             await writer.send(reader, text)
             await reader.got(writer, text)
+        assert time.process_time() - began < RESPONSE
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,12 @@ from volok.relay.export import EVENTS_FILE
 from volok.relay.ingest import Ingest
 from volok.relay.metrics import Metrics
 from volok.relay.outputs import Rejection
+from volok.relay.verifying import VerifyingThreads
 from volok.store.memory_store import MemoryStore
 from volok.store.sqlite_store import SqliteStore
 from volok.store.store import Outcome
+
+pytestmark = pytest.mark.timeout(300)  # whoever comes first has all the evidence made
 
 MESSAGES = 200
 PAUSE = 0.04
@@ -120,7 +123,7 @@ async def test_a_request_to_delete_leaves_the_disk_and_stays_in_force() -> None:
     envelope = sign_event(CRYPTO, bytes([7]) * 32, now, 1059, tags, "")
     request = sign_event(CRYPTO, secret, now, 5, [("e", envelope.id), ("k", "1059")], "")
     public = sign_event(CRYPTO, secret, now, 5, [("e", "f" * 64), ("k", "1")], "")
-    ingest = Ingest(store, CRYPTO, lambda: now, Metrics())
+    ingest = Ingest(store, VerifyingThreads(CRYPTO), lambda: now, Metrics())
 
     async def offer(event: Event) -> Outcome | Rejection:
         settled: asyncio.Future[Outcome | Rejection] = asyncio.get_running_loop().create_future()

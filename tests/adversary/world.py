@@ -40,7 +40,7 @@ CRYPTO = NativeCrypto()
 NAMES = ("Rosalind Achterberg", "Тимофей Волоцкий", "Xiomara Quispe", "Børge Nyström")
 TOPIC = "Nightingales at the old ferry"
 """Begins every text, so that a search for it is one for all of them."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 QUICK = ChatSettings(delete_delay=0.2, delete_jitter=1.8)
 """Days of conversation pass in seconds here, so requests to delete come as much sooner."""
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 
 def demo(*options: str) -> subprocess.Popen[str]:
@@ -13,9 +14,10 @@ def demo(*options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.timeout(300)
 def test_the_scripted_exchange_loses_nothing():
     process = demo("--once")
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=280)
     steps = [json.loads(line) for line in out.splitlines()]
     assert [step["step"] for step in steps if not step["ok"]] == [], err
     assert len(steps) == 6
@@ -35,5 +37,5 @@ def test_two_pages_are_connected_until_it_is_stopped():
                 assert other in page.text
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 0

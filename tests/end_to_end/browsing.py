@@ -103,7 +103,7 @@ class Person:
             reduced_motion="reduce",
             permissions=["camera", "microphone", "clipboard-read", "clipboard-write"],
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         problems: list[str] = []
         context.on("weberror", lambda error: problems.append(str(error.error)))
         context.on(

@@ -94,7 +94,7 @@ def _seen(code: Image.Image, number: int) -> bytes:
 async def test_a_conversation_by_light_alone(tmp_path: Path) -> None:
     camera = Camcorder(tmp_path / "camera.mjpeg")
     camera.path.write_bytes(_seen(Image.new("L", (9, 9)), 0))
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
     try:
         async with async_playwright() as playwright:
             browser = await launch(playwright, f"--use-file-for-fake-video-capture={camera.path}")

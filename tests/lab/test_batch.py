@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from lab.batch import Job, Plan
@@ -21,7 +22,7 @@ from lab import batch, enter, scenario
 
 PLAN = Plan(7, replace(scenario.SHORT, texts=3))
 JOBS = [Job(f"profile{number}", "volok") for number in range(5)]
-HEAD = f"import json, sys, time\nmade = {outcome('').to_json()!r}\n"
+HEAD = f"import json, os, sys, time\nmade = {outcome('').to_json()!r}\n"
 """An outcome that workers answer with."""
 
 
@@ -43,12 +44,19 @@ ANSWER = "print(json.dumps({**made, 'profile': job['profile']}), flush=True)"
 
 @pytest.mark.parametrize("at_once", [1, 2, 9])
 async def test_outcomes_come_in_the_order_of_the_jobs(
-    worker: Callable[[str], None], at_once: int
+    worker: Callable[[str], None], at_once: int, tmp_path: Path
 ) -> None:
-    # The first job takes longest.
-    worker(f"time.sleep(0.2 * (job['profile'] == 'profile0')); {ANSWER}")
+    # The first job takes until another one is told, where others are done beside it.
+    other_told = tmp_path / "told"
+    waits = f"job['profile'] == 'profile0' and not os.path.exists({str(other_told)!r})"
+    worker(f"while {at_once} > 1 and {waits}: time.sleep(0.01)\n    {ANSWER}")
     told: list[Outcome] = []
-    outcomes = await batch.run(JOBS, PLAN, at_once, told.append)
+
+    def tell(one: Outcome) -> None:
+        told.append(one)
+        other_told.touch()
+
+    outcomes = await batch.run(JOBS, PLAN, at_once, tell)
     assert [one.profile for one in outcomes] == [job.profile for job in JOBS]
     assert sorted(one.profile for one in told) == [job.profile for job in JOBS]
     if at_once > 1:

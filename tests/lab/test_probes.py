@@ -43,6 +43,8 @@ from volok.relay.server import serve
 from volok.relay.settings import RelaySettings
 from volok.store.memory_store import MemoryStore
 
+pytestmark = pytest.mark.own_time
+
 HELLO = browser_hello("relay1.example")
 QUICK = Settings(patience_seconds=0.3, at_once=16)
 PAGE = b"<!doctype html><title>Bread</title><p>We bake."

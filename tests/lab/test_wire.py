@@ -239,7 +239,7 @@ def test_a_bad_order_is_answered_by_an_error(bench: Bench, line: bytes) -> None:
 def test_held_packets_come_late_and_in_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(Base):
         def see(self, packet: Packet, now: float) -> Verdict:
-            return Verdict(delay=0.02 if packet.payload == b"last" else 0.01)
+            return Verdict(delay=0.3 if packet.payload == b"last" else 0.01)
 
     monkeypatch.setattr(censor, "make", lambda *_: (Slow(), {}))
     bench.order(do="censor", profiles=["slow"], seed=1)

@@ -17,7 +17,7 @@ from lab import enter
 HERE = Path(__file__).parent
 CASES = HERE / "world_cases.py"
 NAMESPACES = Path("/run/netns")
-GONE = 5.0
+GONE = 30.0
 """Seconds in which the lab has to vanish after its outer process has."""
 
 REASON = enter.obstacle()

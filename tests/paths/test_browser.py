@@ -26,7 +26,7 @@ SUBSCRIBE = '["REQ","a",{"kinds":[1],"limit":1}]'
 
 @pytest.fixture
 async def path() -> AsyncIterator[BrowserPath]:
-    made = BrowserPath(Names().dial, lambda: 0.0, SETTINGS)
+    made = BrowserPath(Names(servers=list).dial, lambda: 0.0, SETTINGS)
     yield made
     await made.close()
 

@@ -15,6 +15,8 @@ from volok.paths.budget import Allowance, BudgetSettings, BudgetSocket, Meter, l
 from volok.paths.choice import Place
 from volok.paths.live import Resumable, Socket
 
+pytestmark = pytest.mark.own_time
+
 SETTINGS = BudgetSettings(drain=0.02)
 PLACE = Place("here", "relay:443")
 

@@ -13,6 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from volok.paths.direct import DirectPath, DirectSettings
 from volok.paths.live import FrameTooBig, PathError
 
+pytestmark = pytest.mark.own_time
+
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

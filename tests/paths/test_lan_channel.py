@@ -18,6 +18,8 @@ from volok.paths import lan_channel
 from volok.paths.lan_channel import Channel, ChannelSettings, Listener, NeighbourLost, dial
 from volok.paths.lan_interfaces import Interface, dialable
 
+pytestmark = pytest.mark.own_time
+
 HERE = Interface("lo", 1, (IPv4Interface("127.0.0.1/8"),))
 QUICK = ChannelSettings(handshake=0.5, stall=0.5, strangers=3, from_one=2, attempts=5)
 

@@ -19,6 +19,8 @@ from volok.paths.live import LivePath, NoPath, PathError, Resumable, Socket
 from volok.paths.many import ManyPaths, ManySettings
 from volok.paths.watch import WatchSettings
 
+pytestmark = pytest.mark.own_time
+
 QUICK = ManySettings(
     choice=ChoiceSettings(head_start=0.05, head_start_most=0.2, patience=0.3, retry_first=0.2),
     watch=WatchSettings(silence=0.15, quiet=0.15, ping_wait=0.15, latency_factor=0.0, slowest=1e6),

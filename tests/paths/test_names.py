@@ -14,6 +14,8 @@ from volok.paths import names
 from volok.paths.answers import read_name_servers
 from volok.paths.names import Names, NamesSettings
 
+pytestmark = pytest.mark.own_time
+
 
 async def test_dial_reaches_a_listener_by_name_and_by_address():
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)

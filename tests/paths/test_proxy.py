@@ -16,6 +16,8 @@ from volok.paths.live import PathError
 from volok.paths.proxy import ProxyPath
 from volok.paths.proxy_address import InvalidProxy, ProxyAddress, parse_proxy
 
+pytestmark = pytest.mark.own_time
+
 pproxy = pytest.importorskip("pproxy")
 
 

@@ -67,7 +67,7 @@ async def test_a_websocket_and_a_request(tmp_path: Path) -> None:
 @real
 async def test_a_wrong_key_and_nobody_there(tmp_path: Path) -> None:
     async with relay(tmp_path / "relay") as (made, url):
-        path = path_in(tmp_path, 1.0)
+        path = path_in(tmp_path, 3.0)
         transport = transport_of(url, "obfs4")
         assert transport is not None
         (_, cert), mode = transport.parameters

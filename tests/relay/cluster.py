@@ -9,13 +9,13 @@ import os
 import random
 import shutil
 import socket
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import websockets
+from tests.end_to_end.processes import Process
 from tests.store.cluster_servers import Nats, Postgres
 
 from volok.model.event import sign_event
@@ -30,35 +30,22 @@ PAUSE = 0.02
 
 
 @dataclass
-class RelayProcess:
-    """`volok relay` in a process of its own, at a port that stays the same."""
+class RelayProcess(Process):
+    """A relay of a cluster, at a port that stays the same."""
 
-    folder: Path
-    store: str
-    bus: str
-    port: int
-    process: asyncio.subprocess.Process | None = None
+    folder: Path = Path()
+    store: str = ""
+    port: int = 0
 
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
-        """Start it and wait until it is up."""
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "volok", "relay", "--json", "--port", str(self.port)),
-            *("--data", str(self.folder), "--store", self.store, "--bus", self.bus),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert self.process.stdout is not None
-        line = await self.process.stdout.readline()
+    async def start(self) -> str:
+        """Start it; returns its first line."""
+        line = await super().start()
         assert json.loads(line)["port"] == self.port
-
-    async def kill(self) -> None:
-        """SIGKILL."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
+        return line
 
 
 def new_relay(folder: Path, store: str, bus: str, key_of: Path | None = None) -> RelayProcess:
@@ -67,7 +54,10 @@ def new_relay(folder: Path, store: str, bus: str, key_of: Path | None = None) ->
     if key_of is not None:
         shutil.copy(key_of / KEY_FILE, folder)
     with socket.create_server(("127.0.0.1", 0)) as free:
-        return RelayProcess(folder, store, bus, free.getsockname()[1])
+        port = free.getsockname()[1]
+    shared = ("--store", store, "--bus", bus)
+    arguments = ("relay", "--json", "--port", str(port), "--data", str(folder), *shared)
+    return RelayProcess(arguments, folder=folder, store=store, port=port)
 
 
 @dataclass

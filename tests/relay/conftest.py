@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import websockets
+from tests.own_time import pytest_asyncio_loop_factories
 
 from volok.model.auth import auth_event
 from volok.model.event import Event, sign_event
@@ -24,6 +25,8 @@ from volok.relay.uploads import Uploads
 from volok.store.file_blobs import FileBlobs
 from volok.store.memory_store import MemoryStore
 from volok.store.store import Store
+
+__all__ = ["pytest_asyncio_loop_factories"]
 
 NOW = 1_800_000_000
 CRYPTO = NativeCrypto()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import os
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ import httpx
 import pytest
 from tests.paths.drop_servers import BUCKET, S3Service, s3_service
 from tests.relay.conftest import NOW, Clock, Person
+from tests.relay.test_blossom import token, upload
+from tests.store.test_s3_blobs import environment
 
 from volok.native import NativeCrypto
 from volok.relay.backends import backends
@@ -31,21 +32,10 @@ def service() -> Iterator[S3Service]:
         yield running
 
 
-def token(verb: str, now: int) -> dict[str, str]:
-    tags = [["t", verb], ["x", NAME], ["expiration", str(now + 60)]]
-    raw = OWNER.event(24242, "for a test", tags, now).to_json()
-    return {"Authorization": "Nostr " + base64.urlsafe_b64encode(raw).decode().rstrip("=")}
-
-
 async def test_uploaded_here_served_there_gone_everywhere(
     service: S3Service, tmp_path: Path
 ) -> None:
-    account = {
-        "AWS_ENDPOINT_URL": service.endpoint,
-        "AWS_ACCESS_KEY_ID": service.key,
-        "AWS_SECRET_ACCESS_KEY": service.secret,
-    }
-    shared = backends("", "", f"s3://{BUCKET}/blobs", NativeCrypto(), account)
+    shared = backends("", "", f"s3://{BUCKET}/blobs", NativeCrypto(), environment(service))
     settings, clock = RelaySettings(sweep_seconds=0.05, blob_days=1), Clock()
     async with AsyncExitStack() as stack:
         clients = []
@@ -60,14 +50,13 @@ async def test_uploaded_here_served_there_gone_everywhere(
             clients.append(await stack.enter_async_context(client))
         one, other = clients
         for end in ("deleted", "expired"):
-            now = int(clock.now)
-            made = await one.put("/upload", content=DATA, headers=token("upload", now))
-            assert made.status_code == 201
+            assert (await upload(one, OWNER, DATA)).status_code == 201
             got = await other.get(f"/{NAME}", headers={"Range": "bytes=65530-200000"})
             assert got.status_code == 206
             assert got.content == DATA[65_530:200_001]
             if end == "deleted":
-                assert (await one.delete(f"/{NAME}", headers=token("delete", now))).is_success
+                delete = token(OWNER, "delete", NAME)
+                assert (await one.delete(f"/{NAME}", headers=delete)).is_success
             else:
                 clock.now = NOW + 2 * DAY
                 async with asyncio.timeout(10):

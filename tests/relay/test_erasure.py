@@ -11,7 +11,7 @@ from tests.relay.conftest import NOW, Clock, Person
 from tests.relay.test_blossom import token, upload
 
 from volok.native import NativeCrypto
-from volok.relay.backends import sealed
+from volok.relay.backends import for_a_server
 from volok.relay.metrics import Metrics
 from volok.relay.run import run_relay
 from volok.relay.settings import DAY, RelaySettings
@@ -33,7 +33,7 @@ def raw(folder):
 @pytest.fixture(params=["plain", "sealed"])
 async def running(request, tmp_path):
     """A relay over a folder: its folder, its clock, its counters, and a client."""
-    backends = sealed(bytes(range(1, 33)), SEAL) if request.param == "sealed" else None
+    backends = for_a_server(bytes(range(1, 33)), SEAL) if request.param == "sealed" else None
     clock, metrics = Clock(), Metrics()
     settings = RelaySettings(sweep_seconds=0.02, blob_days=2, unfinished_seconds=60)
     folder = tmp_path / "relay"

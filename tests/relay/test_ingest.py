@@ -11,6 +11,7 @@ from volok.native import NativeCrypto
 from volok.relay.ingest import BATCH, Ingest
 from volok.relay.metrics import Metrics
 from volok.relay.outputs import Rejection
+from volok.relay.verifying import VerifyingThreads
 from volok.store.memory_store import MemoryStore
 from volok.store.store import Outcome, StoreFull
 
@@ -33,7 +34,7 @@ async def start():
     tasks = []
 
     def start(store):
-        ingest = Ingest(store, NativeCrypto(), lambda: NOW, Metrics())
+        ingest = Ingest(store, VerifyingThreads(NativeCrypto()), lambda: NOW, Metrics())
         tasks.append(asyncio.create_task(ingest.run()))
         return ingest
 

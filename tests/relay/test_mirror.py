@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import hashlib
 import ipaddress
 import json
@@ -13,12 +12,9 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from lab.authority import Authority
 from tests.relay.test_blossom import token, upload
 
 from volok.relay.mirror import (
@@ -137,34 +133,13 @@ def test_any_body_is_a_request_or_not(body):
         parse_request(body)
 
 
-def certificate(path):
-    """A certificate for blobs.example; returns the two contexts that go with it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "blobs.example")])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("blobs.example")]), False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = built.public_bytes(serialization.Encoding.PEM)
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + pem
-    )
+def contexts(folder):
+    """The two contexts that go with a certificate for blobs.example."""
+    authority = Authority(folder)
+    issued = authority.issue(["blobs.example"])
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    return server, ssl.create_default_context(cadata=pem.decode())
+    server.load_cert_chain(issued.certificate, issued.key)
+    return server, ssl.create_default_context(cafile=authority.certificate)
 
 
 @contextlib.asynccontextmanager
@@ -205,7 +180,7 @@ def looked_up(*addresses):
 
 
 async def test_the_name_is_looked_up_once_and_tls_is_checked_against_it(tmp_path):
-    server, trusted = certificate(tmp_path / "key.pem")
+    server, trusted = contexts(tmp_path)
     async with origin(whole(), server) as (port, asked):
         settings = RelaySettings(mirror_hosts=("*",), mirror_private=True)
         resolve, names = looked_up("127.0.0.1")

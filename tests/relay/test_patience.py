@@ -14,6 +14,8 @@ from tests.relay.test_blossom import DATA, NAME, token, upload
 
 from volok.relay import patience, reading
 
+pytestmark = pytest.mark.own_time
+
 GET = f"GET /{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 

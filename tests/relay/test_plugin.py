@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.own_time import minutes_pass
 
 from volok.relay.access import Refusal
 from volok.relay.metrics import Metrics
@@ -122,7 +123,7 @@ def test_any_line_is_an_answer_or_refused(line: bytes) -> None:
 
 
 async def test_a_relay_asks_its_plugin(script: Path, tmp_path: Path, people, connect) -> None:
-    settings, metrics = RelaySettings(plugin_seconds=0.5), Metrics()
+    settings, metrics = RelaySettings(plugin_seconds=60.0), Metrics()
     run = run_relay(
         "127.0.0.1",
         0,
@@ -181,13 +182,19 @@ async def test_a_bad_program_is_replaced_and_its_events_are_refused(
 ) -> None:
     monkeypatch.setattr("volok.relay.plugin._PAUSE_FIRST", 0.0)
     metrics = Metrics()
-    plugin = Plugin(str(script), 0.5, lambda: NOW, metrics)
+    plugin = Plugin(str(script), 60.0, lambda: NOW, metrics)
     try:
         assert await plugin.judge([Submission(people[0].event(1, "fine"))]) == [None]
         first = plugin._process
         assert first is not None
         batch = [Submission(people[0].event(1, text)) for text in ("fine 1", fault, "fine 2")]
-        rulings = await plugin.judge(batch)
+        judging = asyncio.create_task(plugin.judge(batch))
+        if fault == "hang":
+            async with asyncio.timeout(60):
+                while len(notes(script)) < 3:
+                    await asyncio.sleep(0.01)
+            minutes_pass(monkeypatch)
+        rulings = await judging
         assert all(isinstance(r, Refusal) and r.prefix is Prefix.ERROR for r in rulings)
         assert metrics.plugin_failures == 1
         assert first.returncode is not None
@@ -219,13 +226,21 @@ async def test_a_changed_file_is_started_anew(script: Path, people) -> None:
         await plugin.close()
 
 
-async def test_a_shell_command_with_children_ends_whole(tmp_path: Path, people) -> None:
+async def test_a_shell_command_with_children_ends_whole(
+    tmp_path: Path, people, monkeypatch
+) -> None:
     pids = tmp_path / "pids"
-    plugin = Plugin(f"WORD=x; sleep 600 & echo $! > {pids}; wait", 0.3, lambda: NOW, Metrics())
-    (ruling,) = await plugin.judge([Submission(people[0].event())])
+    plugin = Plugin(f"WORD=x; sleep 600 & echo $! > {pids}; wait", 60.0, lambda: NOW, Metrics())
+    judging = asyncio.create_task(plugin.judge([Submission(people[0].event())]))
+    async with asyncio.timeout(60):
+        while plugin._process is None or not (pids.exists() and pids.read_text()):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # it waits for the answer now
+    minutes_pass(monkeypatch)
+    (ruling,) = await judging
     assert isinstance(ruling, Refusal)
     child = int(pids.read_text())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while Path(f"/proc/{child}").exists() and "Z" not in _state(child):
             await asyncio.sleep(0.01)
 

@@ -135,6 +135,7 @@ async def test_too_many_events_are_refused_with_the_limit(start, people):
         assert len((await reconcile(other, {"kinds": [1]}))[1]) == 10
 
 
+@pytest.mark.own_time
 async def test_a_silent_client_is_told_that_it_is_over(start):
     async with start(reconciliation_seconds=0.05) as relay:
         client = await relay.connect()

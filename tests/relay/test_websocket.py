@@ -13,6 +13,8 @@ from websockets.frames import Frame, Opcode
 from volok.relay import websocket
 from volok.relay.frames import BINARY, CLOSE, PING, PONG, TEXT
 
+pytestmark = pytest.mark.own_time
+
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """The key and its answer of RFC 6455, section 1.3."""

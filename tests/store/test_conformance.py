@@ -41,7 +41,14 @@ async def sqlite_cut_always(folder: Path) -> Store:
     return await SqliteStore.open(folder / "store.db", options=SqliteOptions(log_bytes=1))
 
 
-@pytest.mark.parametrize("backend", [memory, sqlite, encrypted, sqlite_cut_always])
+async def sqlite_own_process(folder: Path) -> Store:
+    options = SqliteOptions(own_process=True)
+    return await SqliteStore.open(folder / "store.db", b"k" * 32, options)
+
+
+@pytest.mark.parametrize(
+    "backend", [memory, sqlite, encrypted, sqlite_cut_always, sqlite_own_process]
+)
 @pytest.mark.parametrize("check", [*CHECKS, check_search_order], ids=lambda check: check.__name__)
 async def test_backend(check: Check, backend: Backend, tmp_path: Path) -> None:
     names = itertools.count()

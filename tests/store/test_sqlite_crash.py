@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -16,16 +18,17 @@ from volok.store.sqlite_store import SqliteStore
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.full)])
+@pytest.mark.parametrize("writer", ["thread", "own"])
 async def test_killed_at_any_moment_it_loses_nothing_acknowledged(
-    tmp_path: Path, kills: int
+    tmp_path: Path, kills: int, writer: str
 ) -> None:
     moments = random.Random(7)
     path, highest = tmp_path / "store.db", 0
     said: dict[str, set[str]] = {"added": set(), "deleting": set(), "deleted": set()}
     markers: dict[str, str] = {}
     for turn in range(kills):
-        for line in said_until_killed(path, turn, moments.randrange(50, 2000)):
+        for line in said_until_killed(path, turn, moments.randrange(50, 2000), writer):
             word, what, *marker = line.split()
             if word == "number":
                 assert int(what) > highest, "A number was used again."
@@ -70,13 +73,15 @@ async def test_a_million_events_open_in_two_seconds_after_a_crash(tmp_path: Path
     await store.close()
 
 
-def said_until_killed(path: Path, turn: int, lines: int) -> list[str]:
+def said_until_killed(path: Path, turn: int, lines: int, writer: str) -> list[str]:
     script = Path(__file__).with_name("writer_process.py")
-    command = [sys.executable, str(script), str(path), str(turn)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, str(script), str(path), str(turn), writer]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(lines)]
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         # What was in the pipe already was acknowledged as well; the last line may be cut.
         said += [line for line in process.stdout if line.endswith("\n")]
     return said

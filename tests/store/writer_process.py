@@ -12,7 +12,7 @@ from volok.store.sqlite_file import SqliteOptions
 from volok.store.sqlite_store import SqliteStore
 from volok.store.store import Outcome
 
-OPTIONS = SqliteOptions(log_bytes=300_000)
+OPTIONS = SqliteOptions(log_bytes=300_000, own_process="own" in sys.argv)
 
 
 def say(*words: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests import foreign_relays
+from tests.own_time import pytest_asyncio_loop_factories
 from tests.sync.world import CRYPTO, MemoryDeliveries, Node, OurRelay
 
 from volok.paths.direct import DirectPath
@@ -18,6 +19,8 @@ from volok.store.file_blobs import FileBlobs
 from volok.store.memory_store import MemoryStore
 from volok.sync.engine import Engine
 from volok.sync.settings import SyncSettings
+
+__all__ = ["pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture

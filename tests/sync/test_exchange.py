@@ -28,6 +28,8 @@ from volok.store.memory_store import MemoryStore
 from volok.sync.engine import Engine
 from volok.sync.settings import SyncSettings
 
+pytestmark = pytest.mark.own_time
+
 DATA = os.urandom(150_000)
 NAME = hashlib.sha256(DATA).hexdigest()
 LIMIT = 16_000
@@ -49,7 +51,8 @@ async def confined(tmp_path: Path) -> AsyncIterator[Make]:
     def make(port: int, many: ManySettings = QUICK) -> Node:
         store, deliveries = MemoryStore(), MemoryDeliveries()
         candidates = [Candidate("direct", Detour(port, 1.0), lambda _: True)]
-        path = ManyPaths(candidates, lambda: "here", time.time, lambda: 0.0, many)
+        clock = asyncio.get_running_loop().time
+        path = ManyPaths(candidates, lambda: "here", clock, lambda: 0.0, many)
         made.append(path)
         blobs = FileBlobs(tmp_path / "blobs")
         around = SyncSettings(retry_first=(0.05,), retry_max=0.1)

@@ -24,6 +24,8 @@ from volok.store.deliveries import MarkState
 from volok.sync.engine import RelayScope
 from volok.sync.status import RelayState
 
+pytestmark = pytest.mark.own_time
+
 BOB = inbox_key(2)
 NOW = int(time.time())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +23,8 @@ from volok.sync.dialogue import InboxKey
 from volok.sync.engine import Engine, RelayScope
 from volok.sync.settings import SyncSettings
 
+pytestmark = pytest.mark.own_time
+
 STAY, REST = 0.8, 0.2
 KEYS = (inbox_key(1), inbox_key(2), inbox_key(3))
 
@@ -31,7 +34,7 @@ class Listening(Socket):
 
     def __init__(self, inner: Socket) -> None:
         self.inner = inner
-        self.began = time.monotonic()
+        self.began = asyncio.get_running_loop().time()
         self.ended: float | None = None
         self.sent: list[list[Any]] = []
 
@@ -46,7 +49,7 @@ class Listening(Socket):
         await self.inner.ping()
 
     async def close(self) -> None:
-        self.ended = self.ended or time.monotonic()
+        self.ended = self.ended or asyncio.get_running_loop().time()
         await self.inner.close()
 
     @property

@@ -23,6 +23,8 @@ from volok.store.memory_store import MemoryStore
 from volok.sync.engine import Engine, RelayScope
 from volok.sync.settings import SyncSettings
 
+pytestmark = pytest.mark.own_time
+
 ANN, BOB = inbox_key(1), inbox_key(2)
 LIMIT = 16_000
 QUICK = ManySettings(
@@ -41,7 +43,8 @@ async def confined(tmp_path: Path) -> AsyncIterator[Confined]:
     def make(port: int) -> Node:
         store, deliveries = MemoryStore(), MemoryDeliveries()
         candidates = [Candidate("direct", Detour(port, 1.0), lambda _: True)]
-        path = ManyPaths(candidates, lambda: "here", time.time, lambda: 0.0, QUICK)
+        clock = asyncio.get_running_loop().time
+        path = ManyPaths(candidates, lambda: "here", clock, lambda: 0.0, QUICK)
         made.append(path)
         blobs = FileBlobs(tmp_path / f"confined-{len(made)}")
         engine = Engine(store, blobs, deliveries, path, CRYPTO, time.time, SyncSettings())

@@ -19,6 +19,8 @@ from volok.model.event import parse_event, verify_event
 from volok.store.deliveries import ItemKind, MarkState
 from volok.sync.engine import RelayScope
 
+pytestmark = pytest.mark.own_time
+
 BOB = inbox_key(2)
 DATA = b"the bytes of a file" * 1000
 NAME = hashlib.sha256(DATA).hexdigest()

@@ -43,6 +43,7 @@ from volok.relay.session import Services, Session
 from volok.relay.settings import RelaySettings, admin_keys
 from volok.relay.snapshots import Snapshots
 from volok.relay.uploads import Uploads
+from volok.relay.verifying import Verifying, VerifyingThreads
 from volok.relay.websocket import EXTENSION, Handler
 from volok.store.blobs import BlobError, Blobs
 from volok.store.store import Store, StoreError
@@ -71,6 +72,7 @@ def create_app(
     managed: StateFile | None = None,
     free: Callable[[], int] | None = None,
     judge: Judge | None = None,
+    verifying: Verifying | None = None,
 ) -> Starlette:
     """Build a relay over a store that the caller opened and will close.
 
@@ -80,8 +82,10 @@ def create_app(
     `managed` holds what the management API has changed; without it, that is forgotten at exit.
     `free` says how many bytes are free where blobs go.
     `judge` is asked about each event before it is stored (`volok.relay.plugin`).
+    `verifying` checks signatures of events; without it, threads do. It is closed with the relay.
     """
     counters = metrics or Metrics()
+    checking = verifying or VerifyingThreads(verifier)
 
     def now() -> int:
         return int(clock())
@@ -104,7 +108,7 @@ def create_app(
         now=now,
         challenge=challenge,
         fanout=Fanout(store, now),
-        ingest=Ingest(store, verifier, now, counters, judge),
+        ingest=Ingest(store, checking, now, counters, judge),
         metrics=counters,
         snapshots=Snapshots(store, settings, now),
         admission=Admission(settings, secrets.token_bytes),
@@ -146,19 +150,19 @@ def create_app(
     return Starlette(
         routes=routes,
         middleware=[secret, gate] if settings.secret_path else [gate],
-        lifespan=partial(_lifespan, services, blossom),
+        lifespan=partial(_lifespan, services, blossom, checking),
         exception_handlers={404: _nothing_here, 405: _nothing_here},
     )
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    services: Services, blossom: Blossom | None, _app: Starlette
+    services: Services, blossom: Blossom | None, verifying: Verifying, _app: Starlette
 ) -> AsyncIterator[None]:
     if blossom is not None:
         with contextlib.suppress(BlobError):
             await blossom.intake.parts.clear()
-    async with asyncio.TaskGroup() as group:
+    async with contextlib.aclosing(verifying), asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_keep_going(work, services.metrics))
             for work in (

@@ -13,6 +13,7 @@ from volok.relay.export import EVENTS_FILE
 from volok.store.blobs import Blobs
 from volok.store.file_blobs import FileBlobs
 from volok.store.file_seal import FileSeal
+from volok.store.sqlite_file import SqliteOptions
 from volok.store.sqlite_store import SqliteStore
 from volok.store.store import Store
 
@@ -43,12 +44,13 @@ class Backends:
     """For the small files that a relay keeps beside them."""
 
 
-def sealed(store_key: bytes, seal: FileSeal) -> Backends:
-    """The folder alone, encrypted: `store_key` has 32 bytes, `seal` is for blobs and
-    for what is kept beside them."""
+def for_a_server(store_key: bytes | None = None, seal: FileSeal | None = None) -> Backends:
+    """The folder alone, where speed is worth a second process. To encrypt it, `store_key` has 32
+    bytes, and `seal` is for blobs and for what is kept beside them."""
+    options = SqliteOptions(own_process=True)
 
     async def open_store(folder: Path) -> Store:
-        return await SqliteStore.open(folder / EVENTS_FILE, store_key)
+        return await SqliteStore.open(folder / EVENTS_FILE, store_key, options)
 
     def open_blobs(folder: Path) -> Blobs:
         return FileBlobs(folder / "blobs", seal)

@@ -52,12 +52,14 @@ class BlobService:
     free: Callable[[], int] | None = None
     """How many bytes of the disk are free; None where nobody knows."""
 
-    async def authorize(self, request: Request, verb: str, name: str | None = None) -> Event:
-        """The token of a request for this verb on a blob: the one named, or the one that the
-        request itself announces. Raises Refused."""
+    async def authorize(
+        self, request: Request, verb: str, name: str | None = None
+    ) -> tuple[str, str]:
+        """The key that may do this with a blob, and the hash of the blob: the one named, or the one
+        that the request itself announces. Raises Refused."""
         try:
             token = parse_token(request.headers.get("authorization"))
-            blob = name or announced(request, token)
+            blob = name or _announced(request, token)
             check = partial(check_token, token, self.verifier, verb=verb, blob=blob)
             await asyncio.to_thread(check, hosts=self.hosts(request), now=self.now())
         except InvalidToken as error:
@@ -65,7 +67,7 @@ class BlobService:
         reason = self.lists().upload_refusal(token.pubkey, [blob]) if verb == "upload" else None
         if reason:
             raise Refused(403, reason)
-        return token
+        return token.pubkey, blob
 
     def check_room(self, size: int) -> None:
         """Raises Refused when the disk has no room for so many bytes more."""
@@ -96,7 +98,7 @@ def problem(status: int, reason: str) -> Response:
     return Response(status_code=status, headers={"X-Reason": reason})
 
 
-def announced(request: Request, token: Event) -> str:
+def _announced(request: Request, token: Event) -> str:
     """The hash that an upload is for: the X-SHA-256 header, or the only one the token names.
     Raises InvalidToken."""
     named = token.values("x")

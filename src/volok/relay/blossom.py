@@ -151,11 +151,11 @@ class Blossom:
 
     async def _delete(self, request: Request, name: str) -> Response:
         service = self.service
-        token = await service.authorize(request, "delete", name)
+        pubkey, _ = await service.authorize(request, "delete", name)
         if not await service.blobs.has(name):
             return problem(404, "There is no such blob here.")
         try:
-            if await service.uploads.disown(name, token.pubkey):
+            if await service.uploads.disown(name, pubkey):
                 await service.blobs.delete(name)
         except KeyError as error:
             raise Refused(403, "Another key has uploaded this blob.") from error
@@ -176,16 +176,14 @@ class Blossom:
             raise Refused(413, "The report is too long.") from error
         except (ClientDisconnect, TimeoutError) as error:
             raise Refused(400, "The report was cut off.") from error
-        named = [name for name in event.values("x")[:_MOST_REPORTED] if await self._here(name)]
+        asked = event.values("x")[:_MOST_REPORTED]
+        named = [name for name in asked if await service.blobs.has(name)]
         if not named:
             raise Refused(404, "None of these blobs is here.")
         for name in named:
             self.reports.add(event, name)
         service.metrics.blobs_reported += len(named)
         return Response(status_code=204)
-
-    async def _here(self, name: str) -> bool:
-        return bool(await self.service.blobs.has(name))
 
 
 _MOST_REPORTED = 100

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 
-from volok.model.crypto import Verifier
-from volok.model.event import Event, verify_parsed
+from volok.model.event import Event
 from volok.model.filters import Filter
 from volok.model.supersession import DELETION
 from volok.relay.access import SEALED_KINDS, Refusal
@@ -24,6 +22,7 @@ from volok.relay.metrics import Metrics
 from volok.relay.outputs import Rejection
 from volok.relay.plugin import Ruling, Shadow, Submission
 from volok.relay.turns import Turns
+from volok.relay.verifying import Verifying
 from volok.store.store import Outcome, Store
 
 Result = Outcome | Rejection | Refusal
@@ -36,11 +35,10 @@ Judge = Callable[[Sequence[Submission]], Awaitable[Sequence[Ruling]]]
 
 BATCH = 64
 """The most events that are verified and committed together."""
-_VERIFYING = 3
+_BATCHES = 3
 """Batches that are verified at once."""
 _STORING = 32
 """Batches that wait for their commit at once; a store commits them together."""
-_THREADS = 2
 _CROWD = 64 * 1024 * 1024
 """When so many bytes of events wait, whoever sends more is asked to wait."""
 _SPENT = Filter(
@@ -57,7 +55,7 @@ class Ingest:
     def __init__(
         self,
         store: Store,
-        verifier: Verifier,
+        verifying: Verifying,
         now: Callable[[], int],
         metrics: Metrics,
         judge: Judge | None = None,
@@ -65,7 +63,7 @@ class Ingest:
         """`now` gives Unix seconds. `judge` is asked about each event that is genuine."""
         self._judge = judge
         self._store = store
-        self._verifier = verifier
+        self._verifying = verifying
         self._now = now
         self._metrics = metrics
         self._turns: Turns[_Waiting] = Turns()
@@ -100,14 +98,12 @@ class Ingest:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        with ThreadPoolExecutor(_THREADS, "volok-verify") as pool:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_VERIFYING):
-                    group.create_task(self._work(pool, group))
-                group.create_task(self._forget())
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_BATCHES):
+                group.create_task(self._work(group))
+            group.create_task(self._forget())
 
-    async def _work(self, pool: Executor, group: asyncio.TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
+    async def _work(self, group: asyncio.TaskGroup) -> None:
         while True:
             while not (taken := self._turns.take(BATCH)):
                 self._filled.clear()
@@ -115,7 +111,7 @@ class Ingest:
             self._metrics.batches += 1
             events = [event for _, (event, _, _) in taken]
             self._bytes -= sum(len(event.to_json()) for event in events)
-            genuine = await loop.run_in_executor(pool, verify_all, events, self._verifier)
+            genuine = await self._verifying.genuine(events)
             good: list[_Waiting] = []
             for (source, waiting), valid in zip(taken, genuine, strict=True):
                 self._turns.judge(source, not valid)
@@ -182,8 +178,3 @@ class Ingest:
             else:
                 if len(entries) == _SPENT_AT_ONCE:
                     self._spent.set()
-
-
-def verify_all(events: Sequence[Event], verifier: Verifier) -> list[bool]:
-    """Which of these events have the right id and signature. They come from `parse_event`."""
-    return [verify_parsed(event, verifier) for event in events]

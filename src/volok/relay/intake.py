@@ -13,8 +13,7 @@ from functools import partial
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from volok.model.event import Event
-from volok.relay.blob_service import BlobService, Refused, announced
+from volok.relay.blob_service import BlobService, Refused
 from volok.relay.mirror import (
     MAX_REQUEST,
     InvalidSource,
@@ -68,16 +67,16 @@ class Intake:
 
     async def put(self, request: Request) -> Response:
         """PUT /upload."""
-        token, name = await self._authorized(request)
+        pubkey, name = await self.service.authorize(request, "upload")
         most = self.service.settings.max_blob_bytes
         self._check_length(request.headers.get("content-length", str(most)), "Content-Length")
         with self._place() as coming:
             body = coming.through(request.stream())
-            return await self._store(request, name, token.pubkey, partial(self._take, body, name))
+            return await self._store(request, name, pubkey, partial(self._take, body, name))
 
     async def preflight(self, request: Request) -> Response:
         """HEAD /upload: whether a PUT would be taken, as far as its headers tell."""
-        await self._authorized(request)
+        await self.service.authorize(request, "upload")
         length = request.headers.get("x-content-length")
         if length is None:
             raise Refused(411, "Say in X-Content-Length how long the blob is.")
@@ -89,7 +88,7 @@ class Intake:
         service = self.service
         if not service.settings.mirror_hosts:
             raise Refused(403, "This server fetches no blobs from elsewhere.")
-        token, name = await self._authorized(request)
+        pubkey, name = await service.authorize(request, "upload")
         try:
             url = parse_request(await read_body(request, MAX_REQUEST))
             parse_source(url, name, service.settings)
@@ -105,33 +104,26 @@ class Intake:
         with self._place() as coming:
             pieces = coming.through(self.mirror.fetch(url, name))
             take = partial(self._fetch, pieces, name)
-            return await self._store(request, name, token.pubkey, take, given=False)
+            return await self._store(request, name, pubkey, take, given=False)
 
     async def patch(self, request: Request, name: str) -> Response:
         """PATCH /<sha256>."""
         service = self.service
-        token = await service.authorize(request, "upload", name)
-        try:
-            part = parse_part(dict(request.headers), service.settings.max_blob_bytes)
-        except InvalidPart as error:
-            raise Refused(error.status, str(error)) from error
+        pubkey, _ = await service.authorize(request, "upload", name)
+        part = parse_part(dict(request.headers), service.settings.max_blob_bytes)
         if await service.blobs.has(name):
             return service.described(request, name, await service.blobs.size(name), existed=True)
         service.check_room(part.length)
-        key = f"{name}:{token.pubkey}:{part.total}"
+        key = f"{name}:{pubkey}:{part.total}"
         with self._place() as coming:
             wrong = await self._add(coming.through(request.stream()), key, part)
         held = self.parts.held(key)
         if wrong is None and held == part.total:
             complete = partial(self.parts.complete, key, name)
-            return await self._store(request, name, token.pubkey, complete)
+            return await self._store(request, name, pubkey, complete)
         response = service.refuse(*wrong) if wrong else Response(status_code=204)
         response.headers["Upload-Offset"] = str(held)
         return response
-
-    async def _authorized(self, request: Request) -> tuple[Event, str]:
-        token = await self.service.authorize(request, "upload")
-        return token, announced(request, token)
 
     def _check_length(self, text: str, header: str) -> None:
         if not _NUMBER.fullmatch(text):

@@ -39,7 +39,7 @@ from volok.relay.management_calls import (
 from volok.relay.management_state import State, StateFile
 from volok.relay.metrics import Metrics
 from volok.relay.reading import BodyTooLong, read_body
-from volok.relay.reports import Reports
+from volok.relay.reports import REPORT_KIND, Reports
 from volok.relay.tokens import InvalidToken, parse_token
 from volok.store.blobs import BlobError
 from volok.store.store import Store, StoreError
@@ -47,7 +47,6 @@ from volok.store.store import Store, StoreError
 MEDIA_TYPE = "application/nostr+json+rpc"
 
 _AT_ONCE = 500
-_REPORT = 1984
 _MOST_REPORTS = 2_000
 
 
@@ -186,7 +185,7 @@ class Management:
     async def _reported_events(self) -> object:
         """Stored events that a report (NIP-56) names, unless a moderator let them stand."""
         now = self.now()
-        asked = Filter(kinds=frozenset({_REPORT}))
+        asked = Filter(kinds=frozenset({REPORT_KIND}))
         reports = await self.store.query([asked], _MOST_REPORTS, now)
         reasons: dict[str, set[str]] = {}
         for entry in reports:

@@ -16,7 +16,7 @@ from typing import Any
 
 from volok.model.event import is_hex32, is_kind
 from volok.relay.lists import Lists
-from volok.relay.management_state import State
+from volok.relay.management_state import REASONS, State
 
 MAX_BODY = 64 * 1024
 """The longest call, in bytes."""
@@ -76,7 +76,7 @@ def reads(call: Call) -> bool:
 def apply(call: Call, state: State) -> tuple[State, Effects]:
     """Carry out a call that changes something. Raises InvalidCall."""
     state, effects = _CHANGES[call.method](state, call.params)
-    for name in ("banned_pubkeys", "allowed_pubkeys", "banned_events", "banned_blobs"):
+    for name in REASONS:
         if len(getattr(state.lists, name)) > MAX_ENTRIES:
             raise InvalidCall(f"The list is full: it holds {MAX_ENTRIES} entries.")
     return state, effects

@@ -27,13 +27,14 @@ VERSION = 1
 FILE = "management.json"
 """The name of the file in the folder of the relay."""
 
-_REASONS = (
+REASONS = (
     "banned_pubkeys",
     "allowed_pubkeys",
     "banned_events",
     "reviewed_events",
     "banned_blobs",
 )
+"""The lists that give a reason for each entry."""
 _PURPOSE = b"management"
 _KINDS = ("allowed_kinds", "disallowed_kinds")
 _TEXTS = ("name", "description", "icon")
@@ -68,7 +69,7 @@ def encode_state(state: State) -> bytes:
     """The state as the content of a file."""
     lists = state.lists
     document: dict[str, object] = {"version": VERSION, "used": dict(state.used)}
-    document |= {name: dict(getattr(lists, name)) for name in _REASONS}
+    document |= {name: dict(getattr(lists, name)) for name in REASONS}
     document |= {name: sorted(getattr(lists, name)) for name in _KINDS}
     document |= {name: getattr(state, name) for name in _TEXTS}
     return json.dumps(document, ensure_ascii=False, indent=1).encode()
@@ -82,7 +83,7 @@ def decode_state(data: bytes) -> State:
         raise InvalidState from error
     if not isinstance(document, dict) or document.get("version") != VERSION:
         raise InvalidState
-    lists: dict[str, Any] = {name: _reasons(document.get(name, {})) for name in _REASONS}
+    lists: dict[str, Any] = {name: _reasons(document.get(name, {})) for name in REASONS}
     lists |= {name: _kinds(document.get(name, [])) for name in _KINDS}
     texts = {name: document.get(name) for name in _TEXTS}
     used = document.get("used", {})

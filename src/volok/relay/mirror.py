@@ -66,10 +66,19 @@ class Source:
     """Path and query; it holds the hash of the blob."""
 
     @property
+    def literal(self) -> str:
+        """The host as a URL writes it: an IPv6 address in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def place(self) -> str:
+        """Host and port as a URL writes them."""
+        return f"{self.literal}:{self.port}"
+
+    @property
     def url(self) -> str:
         """The whole URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.target}"
+        return f"{self.scheme}://{self.place}{self.target}"
 
 
 def parse_request(body: bytes) -> str:
@@ -98,20 +107,20 @@ def parse_source(url: str, name: str, settings: RelaySettings) -> Source:
         raise InvalidSource("The URL names no host.") from error
     given = re.search(":([0-9]{1,5})$", match[2])
     port = int(given[1]) if given else _PORTS[scheme]
-    if not _allowed(scheme, host, port, settings):
+    source = Source(scheme, host, port, target)
+    if not _allowed(source, settings):
         raise NotAllowed
-    return Source(scheme, host, port, target)
+    return source
 
 
-def _allowed(scheme: str, host: str, port: int, settings: RelaySettings) -> bool:
+def _allowed(source: Source, settings: RelaySettings) -> bool:
     hosts = [one.lower() for one in settings.mirror_hosts]
-    if host.endswith(".onion") or (scheme != "https" and not settings.mirror_private):
+    if source.host.endswith(".onion") or not (source.scheme == "https" or settings.mirror_private):
         return False
-    literal = f"[{host}]" if ":" in host else host
-    if f"{literal}:{port}" in hosts:
+    if source.place in hosts:
         return True
-    usual = port == _PORTS["https"] or settings.mirror_private
-    return usual and ("*" in hosts or host in hosts)
+    usual = source.port == _PORTS["https"] or settings.mirror_private
+    return usual and ("*" in hosts or source.host in hosts)
 
 
 def is_public(text: str) -> bool:
@@ -194,8 +203,7 @@ _NETWORK_ERRORS = (
 
 
 def _host(source: Source) -> str:
-    host = f"[{source.host}]" if ":" in source.host else source.host
-    return host if source.port == _PORTS[source.scheme] else f"{host}:{source.port}"
+    return source.literal if source.port == _PORTS[source.scheme] else source.place
 
 
 def _location(response: httpcore.Response) -> str:

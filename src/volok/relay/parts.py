@@ -15,6 +15,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from volok.relay.blob_service import Refused
 from volok.relay.metrics import Metrics
 from volok.relay.settings import RelaySettings
 from volok.store.blobs import Blobs
@@ -22,12 +23,8 @@ from volok.store.blobs import Blobs
 _NUMBER = re.compile("[0-9]{1,15}")
 
 
-class InvalidPart(ValueError):
-    """The part cannot be taken; `status` is the one of HTTP."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+class InvalidPart(Refused):
+    """The part cannot be taken."""
 
 
 @dataclass(frozen=True, slots=True)

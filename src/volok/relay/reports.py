@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from volok.model.crypto import Verifier
 from volok.model.event import Event, InvalidEvent, is_hex32, parse_event, verify_event
+from volok.relay.settings import DAY
 from volok.relay.tokens import CLOCK_SKEW
 
 REPORT_KIND = 1984
@@ -22,7 +23,6 @@ MAX_BLOBS = 1_000
 """The most blobs with reports; those reported longest ago are forgotten."""
 MAX_REPORTERS = 32
 """How far the reporters of one blob are counted."""
-_MAX_AGE = 86_400
 _TYPES = frozenset({"nudity", "malware", "profanity", "illegal", "spam", "impersonation", "other"})
 
 
@@ -38,7 +38,7 @@ def parse_report(body: bytes, verifier: Verifier, now: int) -> Event:
         raise InvalidReport("The report is not a Nostr event.") from error
     if event.kind != REPORT_KIND or not any(map(is_hex32, event.values("x"))):
         raise InvalidReport("A report is an event of kind 1984 that names blobs in x tags.")
-    if not now - _MAX_AGE <= event.created_at <= now + CLOCK_SKEW:
+    if not now - DAY <= event.created_at <= now + CLOCK_SKEW:
         raise InvalidReport("The report is not of today.")
     if not verify_event(event, verifier):
         raise InvalidReport("The signature of the report is wrong.")

@@ -26,6 +26,7 @@ from volok.relay.plugin import Plugin
 from volok.relay.server import Address, serve
 from volok.relay.settings import RelaySettings
 from volok.relay.uploads import Uploads
+from volok.relay.verifying import Verifying
 
 
 @contextlib.asynccontextmanager
@@ -45,6 +46,7 @@ async def run_relay(
     wait: float = 0.0,
     plugin: str = "",
     backends: Backends | None = None,
+    verifying: Verifying | None = None,
 ) -> AsyncIterator[Address]:
     """Run a relay until the block is left. Port 0 lets the system choose; `clock` gives Unix
     seconds. `data_dir` is made if needed and used by one relay at a time; `wait` is how many
@@ -53,7 +55,8 @@ async def run_relay(
     folder `cover`, or a page that says nothing. `listener` is a socket that listens already, in
     place of host and port. At `metrics_port` of the loopback address stand /metrics and /health.
     `plugin` is the command of a write policy plug-in (`volok.relay.plugin`). `backends` open what
-    the relay keeps events and blobs in, if that is not the folder.
+    the relay keeps events and blobs in, if that is not the folder. `verifying` checks the
+    signatures of events, if threads are not to do it, and is closed at the end.
 
     Raises PortInUse, RelayError.
     """
@@ -84,6 +87,7 @@ async def run_relay(
             managed=managed,
             free=lambda: shutil.disk_usage(data_dir).free,
             judge=judge,
+            verifying=verifying,
         )
         if metrics_port is not None:
             health = Health(store, counters, time.monotonic)

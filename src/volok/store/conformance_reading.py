@@ -13,6 +13,7 @@ from volok.store.conformance_tools import (
     PLENTY,
     MakeStore,
     contents,
+    expected,
     make_event,
     opened,
 )
@@ -43,8 +44,7 @@ async def check_visibility(make_store: MakeStore) -> None:
                 Filter(ids=frozenset(event.id for event in events[20:])),
                 Filter(since=NOW - 4, until=NOW),
             ):
-                shown = [e for e in events if wanted.matches(e) and visible.shows(e)]
-                shown.sort(key=lambda event: (-event.created_at, event.id))
+                shown = expected(filter(visible.shows, events), [wanted], PLENTY, NOW)
                 for limit in (1, 3, PLENTY):
                     given = await store.query([wanted], limit, NOW, visible)
                     assert [entry.event for entry in given] == shown[:limit], (keys, wanted)
@@ -70,8 +70,7 @@ async def check_vanish(make_store: MakeStore) -> None:
         await store.add([*of_alice[:3], *wraps[:2], *kept], NOW)
         request = make_event(62, ALICE, NOW, [["relay", "ALL_RELAYS"]])
         assert await store.add([request], NOW) == [Outcome.ADDED]
-        expected = {request.id, *(event.id for event in kept)}
-        assert await contents(store) == expected
+        assert await contents(store) == {request.id, *(event.id for event in kept)}
         assert await store.count([Filter(authors=frozenset([ALICE]))], NOW) == 2
         refused = [*of_alice, *wraps]
         assert await store.add(refused, NOW) == [Outcome.DELETED] * len(refused)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from volok.model.crypto import CryptoError
 from volok.model.supersession import Lifetime, lifetime
-from volok.store.postgres_rows import NONCE_BYTES, Cipher
+from volok.store.postgres_rows import Cipher, seal, unseal
 from volok.store.store import Entry, StoreError
 
 _VERSION = 1
@@ -105,8 +105,7 @@ def to_messages(batch: Batch, cipher: Cipher, key: bytes, most: int) -> Iterator
 def parse_message(data: bytes, cipher: Cipher, key: bytes) -> Batch:
     """The inverse of one of `to_messages`. Raises InvalidMessage."""
     try:
-        nonce, text = data[:NONCE_BYTES], data[NONCE_BYTES:]
-        plain = cipher.decrypt(key, nonce, text, b"")
+        plain = unseal(cipher, key, data)
         version, before, last, head, count = _HEAD.unpack_from(plain)
         if version != _VERSION:
             raise InvalidMessage
@@ -127,5 +126,4 @@ def _sealed(
     before: int, last: int, head: int, parts: Sequence[bytes], cipher: Cipher, key: bytes
 ) -> bytes:
     plain = _HEAD.pack(_VERSION, before, last, head, len(parts)) + b"".join(parts)
-    nonce = cipher.random(NONCE_BYTES)
-    return nonce + cipher.encrypt(key, nonce, plain, b"")
+    return seal(cipher, key, plain)

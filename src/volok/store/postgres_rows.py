@@ -14,7 +14,7 @@ from volok.store.key_file import KeyFile
 from volok.store.postgres_schema import ends, rank, shelf
 from volok.store.store import Entry, StoreError
 
-NONCE_BYTES = 12
+_NONCE_BYTES = 12
 _HASH_BYTES = 16
 
 
@@ -29,6 +29,17 @@ class Cipher(Protocol):
 
     def decrypt(self, key: bytes, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
         """The inverse of `encrypt`. Raises CryptoError."""
+
+
+def seal(cipher: Cipher, key: bytes, plain: bytes) -> bytes:
+    """A random nonce, and what it seals under this key of 32 bytes."""
+    nonce = cipher.random(_NONCE_BYTES)
+    return nonce + cipher.encrypt(key, nonce, plain, b"")
+
+
+def unseal(cipher: Cipher, key: bytes, sealed: bytes) -> bytes:
+    """The inverse of `seal`. Raises CryptoError."""
+    return cipher.decrypt(key, sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"")
 
 
 class EventRow(NamedTuple):
@@ -129,8 +140,7 @@ class Rows:
         if key is None:
             return None
         try:
-            nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-            return Entry(number, self._cipher.decrypt(key, nonce, text, b""))
+            return Entry(number, unseal(self._cipher, key, sealed))
         except CryptoError as error:
             raise StoreError from error
 
@@ -138,9 +148,9 @@ class Rows:
         key = self._keys.tree.key(number)
         if key is None:
             raise StoreError
-        # A number whose transaction was rolled back is given out again, and so is its key.
-        nonce = self._cipher.random(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(key, nonce, raw, b"")
+        # A number whose transaction was rolled back is given out again, and so is its key: the
+        # nonce has to be another.
+        return seal(self._cipher, key, raw)
 
     def _tokens(self, text: Iterable[str]) -> list[int]:
         starts = {word[:length] for word in text for length in (2, 4) if len(word) >= length}

@@ -30,9 +30,9 @@ VERSION = 1
 NEVER = 2**62
 """When an event ends that has no expiration."""
 
-_DAY = 86_400
-_WEEK = 7 * _DAY
-_YEAR = 365 * _DAY
+DAY = 86_400
+_WEEK = 7 * DAY
+_YEAR = 365 * DAY
 _FIRST_YEAR = 1_577_836_800
 """The start of 2020; what is older shares a shelf."""
 _MOST_YEARS = 100

@@ -24,6 +24,7 @@ from volok.model.supersession import GIFT_WRAP, VANISH, Version, address
 from volok.store.postgres_ledger import PostgresLedger, Questions
 from volok.store.postgres_rows import Rows
 from volok.store.postgres_schema import (
+    DAY,
     PostgresOptions,
     is_over,
     shelf,
@@ -336,8 +337,8 @@ class Writer:
         with store_errors():
             async with self._transaction() as connection:
                 await connection.execute("SET LOCAL lock_timeout = '2s'")
-                day = self._options.erasures_days * 86_400
-                await connection.execute("DELETE FROM erasures WHERE at < $1", now - day)
+                oldest = now - self._options.erasures_days * DAY
+                await connection.execute("DELETE FROM erasures WHERE at < $1", oldest)
                 for number in await _old_shelves(connection, now):
                     name = shelf_name(number)
                     # Empty: whatever expired was erased one by one.

@@ -103,6 +103,9 @@ _LAST_TIE = (1 << 4 * TIE_DIGITS) - 1
 class SqliteOptions:
     """What one may choose about a SqliteStore."""
 
+    own_process: bool = False
+    """Whether what is written is written by a process of its own. It takes some 30 MB, and more is
+    written and read at once."""
     readers: int = 2
     """Threads, each with its own connection, that answer queries."""
     group_events: int = 2000
@@ -156,7 +159,8 @@ def open_writer(path: Path, key: bytes | None, options: SqliteOptions) -> apsw.C
             connection.pragma("page_size", PAGE_BYTES)
             if connection.pragma("journal_mode", "wal") != "wal":
                 raise StoreError
-            connection.pragma("synchronous", "full")
+            # The log is synced by `volok.store.sqlite_sync`, before anybody hears of a commit.
+            connection.pragma("synchronous", "normal")
             connection.pragma("secure_delete", "on")
             connection.pragma("wal_autocheckpoint", 0)
             pages = min((options.max_bytes or MAX_PAGES * PAGE_BYTES) // PAGE_BYTES, MAX_PAGES)

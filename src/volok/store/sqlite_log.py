@@ -10,19 +10,27 @@ loses nothing: the log is then still whole, and the next cut does it all again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
+import time
 from pathlib import Path
 
 import apsw
 
 from volok.store.sqlite_file import PAGE_BYTES
+from volok.store.store import StoreError
 
 _LOG_HEADER = 32
 _FRAME_HEADER = 24
 _FRAME_BYTES = _FRAME_HEADER + PAGE_BYTES
+_FRAME_PAGE = f"I{_FRAME_BYTES - 4}x"
+"""The number of its page, with which a frame begins, and the rest of it."""
 _FRAMES_AT_ONCE = 512
 _ZEROS = bytes(PAGE_BYTES)
+_PATIENCE = 5.0
+_LOOK = 0.02
+"""How long another writer may take to end, and how often that is looked at, in seconds."""
 _LEAVES = (10, 13)
 _INTERIORS = (2, 5)
 
@@ -31,38 +39,51 @@ class Log:
     """The write-ahead log of one file; used by the thread of its one writer.
 
     An open descriptor of the main file is kept until `close`, which must come after all
-    connections are closed: closing it earlier would drop SQLite's own locks (POSIX).
+    connections are closed: closing it earlier would drop SQLite's own locks (POSIX). The descriptor
+    is locked (flock(2)), so that there is one writer at a time, whatever became of the last one's
+    process.
     """
 
     def __init__(self, connection: apsw.Connection, path: Path, encrypted: bool) -> None:
-        """In an encrypted file all that lies about is ciphertext; its pages are left alone."""
+        """In an encrypted file all that lies about is ciphertext; its pages are left alone. Raises
+        StoreError when somebody else writes to it and does not end within some seconds."""
         self._connection = connection
         self._path = path.with_name(path.name + "-wal")
-        self._file = None if encrypted else os.open(path, os.O_RDWR)
+        self._file: int | None = _locked(path)
+        self._encrypted = encrypted
+        self._log: int | None = None
         self.pages = 0
         """Pages in the log after the last commit."""
         connection.set_wal_hook(self._committed)
 
-    def cut(self) -> bool:
-        """Empty the log; False when a reader that stays too long is in the way.
+    def cut(self, shrink: bool = True) -> bool:
+        """Begin the log anew; False when a reader that stays too long is in the way.
 
-        Raises apsw.Error, OSError.
+        With `shrink` the file is emptied, too; else what it holds stays there until it is written
+        over, which is faster: for when nothing was erased. Raises apsw.Error, OSError.
         """
         busy, frames, _ = self._checkpoint("FULL")
         if busy:
             return False
-        if self._file is not None:
+        if self._file is not None and not self._encrypted:
             self._zero_gaps(self._file, frames)
-        busy, _, _ = self._checkpoint("TRUNCATE")
+        busy, _, _ = self._checkpoint("TRUNCATE" if shrink else "RESTART")
         if not busy:
             self.pages = 0
         return not busy
 
+    def sync(self) -> None:
+        """Make durable what was committed before; any thread may call it. Raises OSError."""
+        if self._log is None:  # the file is there from the first commit until all have closed
+            self._log = os.open(self._path, os.O_RDONLY)
+        os.fdatasync(self._log)
+
     def close(self) -> None:
-        """Release the descriptor."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Release the descriptors."""
+        for file in (self._file, self._log):
+            if file is not None:
+                os.close(file)
+        self._file = self._log = None
 
     def _committed(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
         self.pages = pages
@@ -97,18 +118,36 @@ class Log:
             for start in reversed(range(0, frames, _FRAMES_AT_ONCE)):
                 some = min(frames - start, _FRAMES_AT_ONCE)
                 data = os.pread(log, some * _FRAME_BYTES, _LOG_HEADER + start * _FRAME_BYTES)
-                for offset in reversed(range(0, len(data), _FRAME_BYTES)):
-                    page = int.from_bytes(data[offset : offset + 4], "big")
+                some = len(data) // _FRAME_BYTES
+                pages = struct.unpack_from(f">{_FRAME_PAGE * some}", data)
+                for place in reversed(range(some)):
+                    page = pages[place]
                     if page in seen:
                         continue
                     seen.add(page)
-                    image = data[offset + _FRAME_HEADER : offset + _FRAME_BYTES]
+                    offset = place * _FRAME_BYTES + _FRAME_HEADER
+                    image = data[offset : offset + PAGE_BYTES]
                     first, last = _gap(image, 100 if page == 1 else 0)
                     if image[first:last] != _ZEROS[first:last]:
                         untidy.append(page)
         finally:
             os.close(log)
         return untidy
+
+
+def _locked(path: Path) -> int:
+    file = os.open(path, os.O_RDWR)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if not isinstance(error, BlockingIOError) or time.monotonic() >= deadline:
+                os.close(file)
+                raise StoreError from error
+        else:
+            return file
+        time.sleep(_LOOK)
 
 
 def _gap(image: bytes, header: int) -> tuple[int, int]:

@@ -1,39 +1,30 @@
-"""The embedded store: one SQLite file, one writer thread with group commit, several readers."""
+"""The embedded store: one SQLite file, one writer with group commit, several readers."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
 from volok.model.event import Event, is_hex32
 from volok.model.filters import Filter
 from volok.store import sqlite_query
-from volok.store.settle import settle
+from volok.store.sqlite_changes import Add, Change, Delete, Expire, Flush
 from volok.store.sqlite_drive import Ask, Rows
-from volok.store.sqlite_file import (
-    SqliteOptions,
-    open_reader,
-    open_writer,
-    store_errors,
-)
-from volok.store.sqlite_ledger import SqliteLedger
-from volok.store.sqlite_log import Log
-from volok.store.sqlite_migration import migrate
+from volok.store.sqlite_file import SqliteOptions, open_reader, store_errors
+from volok.store.sqlite_process import WritingProcess
 from volok.store.sqlite_reading import Reading
-from volok.store.sqlite_writer import Writer
+from volok.store.sqlite_thread import WritingThread
+from volok.store.sqlite_writing import Writing
 from volok.store.store import Entry, Outcome, Store, StoreError, Visibility
-from volok.store.tail import Tail
+from volok.store.tail import CATCH_UP, Tail
 
 T = TypeVar("T")
-
-_EXPIRE_AT_ONCE = 1000
-"""Events that one commit erases, so that others need not wait for all."""
 
 _NOTHING_EXPIRED = -1
 
@@ -48,18 +39,18 @@ class SqliteStore(Store):
     """
 
     def __init__(
-        self, writer: apsw.Connection, path: Path, key: bytes | None, options: SqliteOptions
+        self, writing: Writing, path: Path, key: bytes | None, options: SqliteOptions
     ) -> None:
         """Use `open`."""
         self._options = options
+        self._closed = False
+        self._tail = Tail(writing.head, options.backlog)
+        self._writing = writing
+        writing.start(self._tail.publish, self._catch_up)
         self._connections: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(options.readers):
             self._connections.put(open_reader(path, key, options))
         self._pool = ThreadPoolExecutor(options.readers, thread_name_prefix="volok-store-reader")
-        log = Log(writer, path, encrypted=key is not None)
-        self._writer = Writer(writer, log, self._publish, options)
-        self._tail = Tail(self._writer.head, options.backlog)
-        self._closed = False
 
     @classmethod
     async def open(
@@ -69,10 +60,14 @@ class SqliteStore(Store):
 
         `key` is 32 random bytes; the same one each time. Raises StoreFull, StoreError.
         """
-        # A file of an older version may take minutes.
         options = options or SqliteOptions()
-        writer = await asyncio.to_thread(_open_writer, path, key, options)
-        return cls(writer, path, key, options)
+        kind = WritingProcess if options.own_process else WritingThread
+        writing = await kind.open(path, key, options)
+        try:
+            return cls(writing, path, key, options)
+        except BaseException:
+            await writing.close()
+            raise
 
     @property
     def head(self) -> int:
@@ -81,11 +76,8 @@ class SqliteStore(Store):
 
     async def add(self, events: Sequence[Event], now: int) -> list[Outcome]:
         """See Store."""
-
-        def work(ledger: SqliteLedger) -> list[Outcome]:
-            return [settle(ledger, event, now) for event in events]
-
-        return await self._write(work, events)
+        outcomes: list[Outcome] = await self._write(Add(events, now))
+        return outcomes
 
     async def query(
         self,
@@ -128,20 +120,20 @@ class SqliteStore(Store):
 
     async def delete(self, ids: Sequence[str]) -> int:
         """See Store. Their bytes are gone from the files on return."""
-        names = [name for name in ids if is_hex32(name)]
-        return await self._write(lambda ledger: ledger.delete(names), cut=True)
+        erased: int = await self._write(Delete([name for name in ids if is_hex32(name)]))
+        return erased
 
     async def expire(self, now: int) -> int:
         """See Store."""
         total = 0
-        while erased := await self._write(lambda ledger: ledger.expire(now, _EXPIRE_AT_ONCE)):
+        while erased := await self._write(Expire(now)):
             total += erased
         await self.flush()
         return total
 
     async def flush(self) -> None:
         """See Store. Also, what was erased so far is gone from the files on return."""
-        await self._write(lambda _: None, cut=True)
+        await self._write(Flush())
 
     async def close(self) -> None:
         """See Store. Harmless when called twice."""
@@ -151,13 +143,16 @@ class SqliteStore(Store):
         self._tail.close()
         # The last connection to close would copy the log without what `Log.cut` does.
         await asyncio.to_thread(self._close_readers)
-        await self._writer.close()
+        await self._writing.close()
 
-    async def _write(
-        self, work: Callable[[SqliteLedger], T], events: Sequence[Event] = (), cut: bool = False
-    ) -> T:
+    async def _write(self, change: Change) -> Any:
         self._check_open()
-        return await self._writer.run(work, events, cut)
+        return await self._writing.run(change)
+
+    async def _catch_up(self, head: int) -> None:
+        while self._tail.head < head:
+            missed = await self.log(self._tail.head, CATCH_UP, _NOTHING_EXPIRED)
+            self._tail.publish(missed, missed[-1].number if missed else head)
 
     async def _read(self, asking: Generator[Ask, Rows, T]) -> T:
         """Run a read in turns, so that a long one delays the others by little."""
@@ -185,19 +180,6 @@ class SqliteStore(Store):
         while not self._connections.empty():
             self._connections.get().close()
 
-    def _publish(self, entries: Sequence[Entry], head: int) -> None:
-        self._tail.publish(entries, head)
-
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError
-
-
-def _open_writer(path: Path, key: bytes | None, options: SqliteOptions) -> apsw.Connection:
-    writer = open_writer(path, key, options)
-    try:
-        migrate(writer)
-    except BaseException:
-        writer.close()
-        raise
-    return writer

@@ -100,15 +100,15 @@ class FrameWriter:
 
     def skip(self, upper: bytes) -> bytes:
         """A range up to the bound `upper` of which nothing is to be said."""
-        return self._bound(upper) + b"\x00"
+        return self._bound(upper) + bytes((Mode.SKIP,))
 
     def fingerprint(self, upper: bytes, fingerprint: bytes) -> bytes:
         """A range and the digest of what we have in it."""
-        return self._bound(upper) + b"\x01" + fingerprint
+        return self._bound(upper) + bytes((Mode.FINGERPRINT,)) + fingerprint
 
     def ids(self, upper: bytes, ids: bytes) -> bytes:
         """A range and all ids that we have in it, one after the other."""
-        return self._bound(upper) + b"\x02" + varint(len(ids) // ID_BYTES) + ids
+        return self._bound(upper) + bytes((Mode.IDS,)) + varint(len(ids) // ID_BYTES) + ids
 
     def _bound(self, key: bytes) -> bytes:
         time = int.from_bytes(key[:TIME_BYTES], "big")

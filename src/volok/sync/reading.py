@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from volok.model.filters import Filter
+from volok.model.supersession import GIFT_WRAP
 from volok.sync.backlog import Backlog, Progress
 from volok.sync.backoff import Backoff
 from volok.sync.dialogue import Inbox, InboxKey
 from volok.sync.held import Held, Reconciliation
 from volok.sync.messages import Req
-
-SEALED = 1059
-"""Kind of a sealed envelope (NIP-59)."""
 
 
 class Phase(Enum):
@@ -83,7 +81,7 @@ class Group:
         if stamps and len(stamps) >= least:
             self.resumed = True
             inboxes = {"p": frozenset(self.inboxes)}
-            wanted = Filter(kinds=frozenset((SEALED,)), since=since, tags=inboxes)
+            wanted = Filter(kinds=frozenset((GIFT_WRAP,)), since=since, tags=inboxes)
             self.reconciliation = Reconciliation(self.apart, self.page, wanted, stamps)
 
     def move(self, until: int) -> None:
@@ -98,7 +96,7 @@ class Group:
             pages, limit = dict.fromkeys(self.inboxes, (0, None)), 1
         self.filters[subscription] = tuple(
             Filter(
-                kinds=frozenset((SEALED,)),
+                kinds=frozenset((GIFT_WRAP,)),
                 since=since or None,
                 until=until,
                 limit=limit,

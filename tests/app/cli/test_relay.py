@@ -11,22 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.app.cli.relay_command import relay
 from tests.app.conftest import Process
-from typer.testing import CliRunner
 
-from volok.app.cli import app
 from volok.app.cli.relay_certificate import make_certificate
 from volok.model.relay_link import split_fragment
 from volok.model.urls import normalise_relay_url
 from volok.relay.errors import RelayError
-
-
-def relay(*arguments: str) -> str:
-    """What a command of the relay prints; its errors are raised."""
-    result = CliRunner().invoke(app, ["relay", *arguments], catch_exceptions=True)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.output
 
 
 def test_the_address_of_a_relay_with_tls(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.app.cli.relay_command import relay
 from tests.app.conftest import Process
-from typer.testing import CliRunner
 
-from volok.app.cli import app
 from volok.model.event import Event, sign_event
 from volok.model.filters import Filter
 from volok.native import NativeCrypto
@@ -19,14 +18,6 @@ from volok.store.sqlite_store import SqliteStore
 
 NOW = 1_750_000_000
 NOTES = [sign_event(NativeCrypto(), b"\x05" * 32, NOW + n, 1, (), str(n)) for n in range(60)]
-
-
-def sync(*arguments: str) -> str:
-    """What the command prints; its errors are raised."""
-    result = CliRunner().invoke(app, ["relay", "sync", *arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.output
 
 
 async def fill(folder: Path, events: list[Event]) -> None:
@@ -52,13 +43,13 @@ def test_a_folder_and_a_relay_come_to_the_same(tmp_path: Path) -> None:
     try:
         url, data = process.first["url"], ("--data", str(mine))
         notes = json.dumps({"since": NOW + 55})
-        assert "Fetched 5 of 5" in sync(url, *data, "--filter", notes)
-        told = json.loads(sync(url, *data, "--both", "--json"))
+        assert "Fetched 5 of 5" in relay("sync", url, *data, "--filter", notes)
+        told = json.loads(relay("sync", url, *data, "--both", "--json"))
         assert (told["fetched"], told["published"], told["refused"]) == (15, 10, 0)
-        told = json.loads(sync(url, *data, "--up", "--json"))
+        told = json.loads(relay("sync", url, *data, "--up", "--json"))
         assert (told["needed"], told["lacking"]) == (0, 0)
         with pytest.raises(RelayError, match="A relay uses this data folder"):
-            sync(url, "--data", str(theirs))
+            relay("sync", url, "--data", str(theirs))
     finally:
         process.stop()
     every = {event.id for event in NOTES}
@@ -76,4 +67,4 @@ def test_a_folder_and_a_relay_come_to_the_same(tmp_path: Path) -> None:
 )
 def test_what_goes_wrong_is_told(tmp_path: Path, arguments: tuple[str, ...], problem: str) -> None:
     with pytest.raises(RelayError, match=problem):
-        sync(*arguments, "--data", str(tmp_path / "data"))
+        relay("sync", *arguments, "--data", str(tmp_path / "data"))

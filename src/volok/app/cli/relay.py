@@ -12,7 +12,7 @@ import uvloop
 from volok.app.cli import relay_inspect, relay_sync, relay_upkeep
 from volok.app.cli.output import AsJson, Output
 from volok.app.cli.relay_start import start, wishes
-from volok.app.cli.relay_upkeep import Data, asking
+from volok.app.cli.relay_upkeep import FOLDER, Data, asking
 from volok.relay.config import RelayConfig, read_config
 from volok.relay.link import links, recall
 
@@ -38,7 +38,7 @@ def relay(
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 for any.", min=0, max=65535)] = 7777,
-    data: Data = Path("volok-relay"),
+    data: Data = FOLDER,
     url: Annotated[
         list[str] | None,
         typer.Option(help="The address people use (wss://…), so that nobody can pass it off."),
@@ -193,7 +193,7 @@ def _given(context: typer.Context) -> dict[str, Any]:
 
 @relay_app.command()
 def link(
-    data: Data = Path("volok-relay"),
+    data: Data = FOLDER,
     host: Annotated[
         list[str] | None,
         typer.Option(help="A name or an address under which people reach the relay."),

@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from volok.app.cli.output import AsJson, Output
-from volok.app.cli.relay_upkeep import Data, asking
+from volok.app.cli.relay_upkeep import FOLDER, Data, asking
 from volok.native import NativeCrypto
 from volok.relay.errors import RelayError
 from volok.relay.export import EVENTS_FILE
@@ -22,7 +22,6 @@ from volok.relay.folder import stopped, unlocked
 from volok.store import inspection
 from volok.store.store import StoreError, StoreFull
 
-_FOLDER = Path("volok-relay")
 _MEANINGS = {
     "events": "events",
     "regular": "that stay",
@@ -42,7 +41,7 @@ def register(relay_app: typer.Typer) -> None:
         relay_app.command()(command)
 
 
-def stats(context: typer.Context, data: Data = _FOLDER, as_json: AsJson = False) -> None:
+def stats(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) -> None:
     """Say how much a relay holds, also while it runs. Nothing in it names anybody.
 
     Examples:
@@ -62,7 +61,7 @@ def stats(context: typer.Context, data: Data = _FOLDER, as_json: AsJson = False)
         output.say(f"from {_day(found.oldest)} to {_day(found.newest)}")
 
 
-def verify(context: typer.Context, data: Data = _FOLDER, as_json: AsJson = False) -> None:
+def verify(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) -> None:
     """Read everything that a relay holds and say whether it is sound. Exit code 1 if it is not.
 
     Each event must be whole and in every index, and nothing may be in an index that is not there.
@@ -94,7 +93,7 @@ def verify(context: typer.Context, data: Data = _FOLDER, as_json: AsJson = False
     output.say(f"{found.events} events, all sound.")
 
 
-def compact(context: typer.Context, data: Data = _FOLDER, as_json: AsJson = False) -> None:
+def compact(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) -> None:
     """Give the room of what has left a relay back to the disk. Stop the relay first.
 
     It takes as much free disk as the file has bytes, and minutes for millions of events.

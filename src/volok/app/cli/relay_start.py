@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from volok.app import verify_process
 from volok.app.cli.output import Output
 from volok.app.cli.relay_certificate import kept_certificate
 from volok.model.urls import relay_host, url_in_requests
 from volok.native import NativeCrypto
 from volok.paths.tor_control import OnionKey
-from volok.relay.backends import Backends, backends, sealed
+from volok.relay.backends import Backends, backends, for_a_server
 from volok.relay.config import RelayConfig
 from volok.relay.errors import RelayError
 from volok.relay.folder import Ask, FolderKeys, unlocked
@@ -45,8 +46,10 @@ from volok.relay.settings import RelaySettings
 from volok.relay.systemd import Notifier, inherited_listener
 from volok.relay.tls import Certificates, file_pin
 from volok.relay.transports import parse_wish, transports
+from volok.relay.verifying import VerifyingProcesses
 from volok.store.file_seal import FileSeal
 
+_FEW_CORES = 2
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
@@ -128,6 +131,7 @@ async def start(asked: Wishes, output: Output, ask: Ask) -> None:
                 backends=backends(
                     serve.store, serve.bus, serve.blobs, NativeCrypto(), os.environ, _folder(keys)
                 ),
+                verifying=await _verifying(),
             )
         )
         target = _LOOPBACK.get(address.host, address.host), address.port
@@ -158,9 +162,18 @@ async def start(asked: Wishes, output: Output, ask: Ask) -> None:
 
 def _folder(keys: FolderKeys) -> Backends:
     """How the folder itself is opened."""
-    if keys.store is None or keys.blobs is None:
-        return Backends()
-    return sealed(keys.store, FileSeal(NativeCrypto(), keys.blobs))
+    seal = FileSeal(NativeCrypto(), keys.blobs) if keys.blobs is not None else None
+    return for_a_server(keys.store, seal)
+
+
+async def _verifying() -> VerifyingProcesses:
+    """What checks signatures. A relay's own process and the store's take two cores by themselves."""
+    try:
+        return await VerifyingProcesses.open(
+            verify_process.MODULE, 2 if (os.cpu_count() or 1) > _FEW_CORES else 1, NativeCrypto()
+        )
+    except OSError as error:
+        raise RelayError("There is no room for another process. Free some memory.") from error
 
 
 def _count(metrics: Metrics) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from volok.app.cli.output import AsJson, Output
-from volok.app.cli.relay_upkeep import Data, asking
+from volok.app.cli.relay_upkeep import FOLDER, Data, asking
 from volok.model.filters import Filter, InvalidFilter, parse_filter
 from volok.model.urls import InvalidUrl, normalise_relay_url
 from volok.native import NativeCrypto
@@ -21,11 +21,9 @@ from volok.paths.live import PathError
 from volok.relay.access import Reader
 from volok.relay.errors import RelayError
 from volok.relay.folder import Ask, folder_store
-from volok.store.store import StoreError, StoreFull
 from volok.sync.intake import Intake
 from volok.sync.replicating import CannotReplicate, Replica, Replicator
 
-_FOLDER = Path("volok-relay")
 _SEEN = 10_000
 
 
@@ -37,7 +35,7 @@ def register(relay_app: typer.Typer) -> None:
 def sync(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="The other relay: wss://…", metavar="URL")],
-    data: Data = _FOLDER,
+    data: Data = FOLDER,
     wanted: Annotated[
         str,
         typer.Option("--filter", help="Only events that match this filter of NIP-01, as JSON."),
@@ -94,12 +92,6 @@ async def _sync(url: str, data: Path, wanted: Filter, down: bool, up: bool, ask:
                 await socket.close()
     except (PathError, CannotReplicate) as error:
         raise RelayError(str(error)) from error
-    except StoreFull as error:
-        raise RelayError("The disk is full. Free some space and start again.") from error
-    except StoreError as error:
-        raise RelayError("The relay's data in this folder cannot be read or written.") from error
-    except OSError as error:
-        raise RelayError("The data folder cannot be written. Choose another folder.") from error
     finally:
         await path.close()
 

@@ -23,8 +23,8 @@ from volok.relay.folder import Ask, folder_store, unlocked
 from volok.relay.importing import ImportReport, import_lines, lines_of
 
 Data = Annotated[Path, typer.Option(help="The folder that holds what the relay keeps.")]
-
-_FOLDER = Path("volok-relay")
+FOLDER = Path("volok-relay")
+"""That folder, where none is named."""
 
 
 def register(relay_app: typer.Typer) -> None:
@@ -63,7 +63,7 @@ def import_(
         list[Path] | None,
         typer.Argument(help="Files with one event per line; without any, standard input."),
     ] = None,
-    data: Data = _FOLDER,
+    data: Data = FOLDER,
     verify: Annotated[
         bool,
         typer.Option("--verify/--no-verify", help="Whether ids and signatures are checked."),
@@ -129,7 +129,7 @@ def _progress(output: Output) -> Callable[[ImportReport], None]:
     return progress
 
 
-def export(context: typer.Context, data: Data = _FOLDER) -> None:
+def export(context: typer.Context, data: Data = FOLDER) -> None:
     """Write every event that a relay holds, sealed ones included: one JSON object per line.
 
     Examples:

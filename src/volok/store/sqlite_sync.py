@@ -1,0 +1,64 @@
+"""Making commits durable while the next ones are being made.
+
+SQLite itself would sync its log inside each commit (`synchronous=FULL`) and do nothing else
+meanwhile. Here it only writes the log, a thread syncs what was written since it last did, and only
+then is anybody told. A crash in between loses commits that nobody heard of, from the end.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Semaphore, Thread
+
+from volok.store.sqlite_changes import Callers, Job
+from volok.store.store import Entry, StoreError
+
+_AHEAD = 2
+"""Commits that may be in the log and not durable; more would each be smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one commit did."""
+
+    jobs: Sequence[Job]
+    fresh: Sequence[Entry]
+    head: int
+
+
+class Syncing:
+    """A thread that syncs a log. `put` and `close` belong to one other thread."""
+
+    def __init__(self, sync: Callable[[], None], callers: Callers) -> None:
+        """`sync` makes durable what was committed before; may raise OSError."""
+        self.has_failed = False
+        """Whether commits may be missing on the disk; whoever has made up for it says False."""
+        self._sync = sync
+        self._callers = callers
+        self._room = Semaphore(_AHEAD)
+        self._queue: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
+        self._thread = Thread(target=self._run, name="volok-store-sync", daemon=True)
+        self._thread.start()
+
+    def put(self, commit: Commit) -> None:
+        """Tell the callers of a commit once it is durable. Waits while too many are not."""
+        self._room.acquire()
+        self._queue.put(commit)
+
+    def close(self) -> None:
+        """Finish what waits."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (commit := self._queue.get()) is not None:
+            try:
+                self._sync()
+            except OSError:
+                self.has_failed = True
+                self._callers.failed(commit.jobs, StoreError())
+            else:
+                self._callers.done(commit.jobs, commit.fresh, commit.head)
+            self._room.release()
