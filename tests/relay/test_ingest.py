@@ -70,3 +70,54 @@ async def test_a_full_disk_is_told_and_passes(start, people):
     assert await take_in(ingest, [event]) == [Rejection.FAILED]
     store.room = True
     assert await take_in(ingest, [event]) == [Outcome.ADDED]
+
+
+class GatedVerifying(VerifyingThreads):
+    """Lets the urgent through, and others once it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__(NativeCrypto())
+        self.gate = asyncio.Event()
+
+    async def genuine(self, events, is_urgent=False):
+        if not is_urgent:
+            await self.gate.wait()
+        return await super().genuine(events, is_urgent)
+
+
+async def test_a_lone_event_does_not_wait_for_a_crowd(people):
+    verifying, crowd, settled = GatedVerifying(), 10 * BATCH, []
+    ingest = Ingest(MemoryStore(), verifying, lambda: NOW, Metrics())
+    running = asyncio.create_task(ingest.run())
+    for number in range(crowd):
+        ingest.submit(people[0].event(content=str(number)), settled.append, "crowd")
+    done = asyncio.get_running_loop().create_future()
+    ingest.submit(people[1].event(), done.set_result, "lone", is_lone=True)
+    async with asyncio.timeout(30):
+        assert await done is Outcome.ADDED
+        assert not settled
+        verifying.gate.set()
+        while ingest.waiting:
+            await asyncio.sleep(0.01)
+    assert settled == [Outcome.ADDED] * crowd
+    running.cancel()
+    await verifying.aclose()
+
+
+async def test_a_crowd_of_lone_events_is_a_crowd(people):
+    verifying = GatedVerifying()
+    ingest = Ingest(MemoryStore(), verifying, lambda: NOW, Metrics())
+    settled = []
+    for number in range(2 * BATCH):
+        event = people[0].event(content=str(number))
+        ingest.submit(event, settled.append, number, is_lone=True)
+    running = asyncio.create_task(ingest.run())
+    async with asyncio.timeout(30):
+        while len(settled) < BATCH:
+            await asyncio.sleep(0.01)
+        assert ingest.waiting == BATCH
+        verifying.gate.set()
+        while ingest.waiting:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await verifying.aclose()

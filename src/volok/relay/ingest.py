@@ -1,6 +1,7 @@
 """The way of an event into the store: signatures in batches off the event loop, then one commit.
 
-1. Connections take turns: who sends one event does not wait behind who sends thousands.
+1. Connections take turns: who sends one event does not wait behind who sends thousands, and who has
+   sent few has a lane of its own.
 2. While some batches commit, others are being verified; under load batches are full, and a lone
    event does not wait for company.
 
@@ -35,10 +36,17 @@ Judge = Callable[[Sequence[Submission]], Awaitable[Sequence[Ruling]]]
 
 BATCH = 64
 """The most events that are verified and committed together."""
-_BATCHES = 3
-"""Batches that are verified at once."""
+_BATCHES = 4
+"""Batches of the crowd that are verified at once."""
 _STORING = 32
-"""Batches that wait for their commit at once; a store commits them together."""
+_STORING_BESIDE_LONE = 8
+"""Batches of the crowd that wait for their commit at once, and while there are lone events: a store
+commits them together, and who comes then waits for that commit."""
+_LONE_SECONDS = 1.0
+"""After a lone event there may soon be another."""
+LONE = 16
+"""A source of which no more events wait may take the short way."""
+_LONE_BATCH = 16
 _CROWD = 64 * 1024 * 1024
 """When so many bytes of events wait, whoever sends more is asked to wait."""
 _SPENT = Filter(
@@ -47,6 +55,16 @@ _SPENT = Filter(
 _SPENT_AT_ONCE = 1000
 _FORGET_SECONDS = 1.0
 """Between two erasures: each cuts the log of the store."""
+
+
+class _Lane:
+    """One of the ways of events to verification."""
+
+    def __init__(self, batch: int) -> None:
+        """At most `batch` are taken at once."""
+        self.batch = batch
+        self.turns: Turns[_Waiting] = Turns()
+        self.filled = asyncio.Event()
 
 
 class Ingest:
@@ -66,13 +84,17 @@ class Ingest:
         self._verifying = verifying
         self._now = now
         self._metrics = metrics
-        self._turns: Turns[_Waiting] = Turns()
+        self._crowd = _Lane(BATCH)
+        self._lone = _Lane(_LONE_BATCH)
         self._bytes = 0
         self._submitted = 0
         self.settled = 0
         """How many events were settled since the start."""
-        self._storing = asyncio.Semaphore(_STORING)
-        self._filled = asyncio.Event()
+        self._storing = 0
+        """Batches of the crowd that wait for their commit."""
+        self._stored = asyncio.Event()
+        self._lone_until = 0.0
+        """Until when the crowd makes room, in seconds of the event loop."""
         self._spent = asyncio.Event()
         self._spent.set()  # what an earlier run left
 
@@ -87,48 +109,75 @@ class Ingest:
         return self._submitted - self.settled
 
     def submit(
-        self, event: Event, settle: Settle, source: Hashable = None, authed: str = ""
+        self,
+        event: Event,
+        settle: Settle,
+        source: Hashable = None,
+        authed: str = "",
+        is_lone: bool = False,
     ) -> None:
         """Queue an event behind those of the same source; `settle` is called with what became of
-        it, after the commit. `authed` is a key that the source has proved to hold."""
+        it, after the commit. `authed` is a key that the source has proved to hold. With `is_lone`
+        it takes the short way while that is free: for who has sent little, and nothing forged."""
         self._submitted += 1
-        self._turns.put(source, (event, settle, authed))
+        lane = self._lone if is_lone and len(self._lone.turns) < BATCH else self._crowd
+        if lane is self._lone:
+            self._lone_until = asyncio.get_running_loop().time() + _LONE_SECONDS
+        lane.turns.put(source, (event, settle, authed))
+        lane.filled.set()
         self._bytes += len(event.to_json())
-        self._filled.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(_BATCHES):
-                group.create_task(self._work(group))
+                group.create_task(self._work(self._crowd, group))
+            group.create_task(self._work(self._lone, group))
             group.create_task(self._forget())
 
-    async def _work(self, group: asyncio.TaskGroup) -> None:
+    async def _work(self, lane: _Lane, group: asyncio.TaskGroup) -> None:
+        is_lone = lane is self._lone
         while True:
-            while not (taken := self._turns.take(BATCH)):
-                self._filled.clear()
-                await self._filled.wait()
+            while not (taken := lane.turns.take(lane.batch)):
+                lane.filled.clear()
+                await lane.filled.wait()
             self._metrics.batches += 1
             events = [event for _, (event, _, _) in taken]
             self._bytes -= sum(len(event.to_json()) for event in events)
-            genuine = await self._verifying.genuine(events)
+            genuine = await self._verifying.genuine(events, is_lone)
             good: list[_Waiting] = []
             for (source, waiting), valid in zip(taken, genuine, strict=True):
-                self._turns.judge(source, not valid)
+                lane.turns.judge(source, not valid)
                 if valid:
                     good.append(waiting)
                 else:
                     self.settled += 1
                     waiting[1](Rejection.FORGED)
-            if good:
-                await self._storing.acquire()
+            if good and is_lone:
                 group.create_task(self._store_all(good))
+            elif good:
+                while self._storing >= self._storing_most:
+                    self._stored.clear()
+                    await self._stored.wait()
+                self._storing += 1
+                group.create_task(self._store_crowd(good))
+
+    @property
+    def _storing_most(self) -> int:
+        is_alone = asyncio.get_running_loop().time() >= self._lone_until
+        return _STORING if is_alone else _STORING_BESIDE_LONE
+
+    async def _store_crowd(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            await self._store_all(batch)
+        finally:
+            self._storing -= 1
+            self._stored.set()
 
     async def _store_all(self, batch: Sequence[_Waiting]) -> None:
         try:
             results = await self._take_in(batch)
         finally:
-            self._storing.release()
             self.settled += len(batch)
         for (_, settle, _), result in zip(batch, results, strict=True):
             settle(result)

@@ -23,7 +23,7 @@ from volok.relay.access import Refusal
 from volok.relay.admission import Admission, Visit, unlimited
 from volok.relay.fanout import Fanout, Frames
 from volok.relay.frames import TEXT, Message, is_utf8, text_frame
-from volok.relay.ingest import Ingest, Result
+from volok.relay.ingest import LONE, Ingest, Result
 from volok.relay.lists import Lists
 from volok.relay.metrics import Metrics
 from volok.relay.outbox import Outbox, Turn
@@ -60,6 +60,8 @@ _REST = 4
 """After a count a connection waits so many times as long as it took before it gets another; and so
 does who replaces or closes subscriptions whose stored entries have not come yet."""
 _LONGEST_REST = 2.0
+_CROWD_SECONDS = 1.0
+"""For so long after it has brought many events, those of a connection count as more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Session:
         self._outbox: Outbox | None = None
         self._pending = 0
         """Events that were submitted and are not settled."""
+        self._crowd_until = 0.0
+        """When it has brought little for a while, in seconds of the event loop."""
         self._forges = False
         """Whether the last event that was settled was forged."""
         self._questions: deque[Output] = deque()
@@ -151,6 +155,13 @@ class Session:
         self._pause_or_resume()
         # Whatever is refused at once is answered with text alone.
         return any(not isinstance(one, SendText) for one in outputs) and not self._is_in_vain()
+
+    def _is_lone(self) -> bool:
+        """Whether it has brought little of late, and nothing forged."""
+        now = asyncio.get_running_loop().time()
+        if self._pending > LONE:
+            self._crowd_until = now + _CROWD_SECONDS
+        return now >= self._crowd_until and not self._forges
 
     def _is_in_vain(self) -> bool:
         """Whether forged events come, or questions that are not wanted any more when their turn
@@ -232,7 +243,8 @@ class Session:
                     self._services.metrics.events_received += 1
                     keys = self._connection.reader.keys
                     authed = event.pubkey if event.pubkey in keys else min(keys, default="")
-                    self._services.ingest.submit(event, partial(self._settled, event), self, authed)
+                    settle = partial(self._settled, event)
+                    self._services.ingest.submit(event, settle, self, authed, self._is_lone())
                 case Subscribe(subscription, filters):
                     index.add(self, subscription, filters)
                     self._services.metrics.subscriptions = len(index)

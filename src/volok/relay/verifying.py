@@ -1,7 +1,8 @@
 """Checking signatures off the event loop, a batch at a time.
 
 Threads do where little comes: the interpreter's lock is given back for each signature, and waited
-for after it. A process of its own waits for nobody.
+for after it. A process of its own waits for nobody; what is urgent goes to threads while it is at
+work.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _REST = 1.0
 class Verifying(Protocol):
     """Says which events have the right id and signature. Belongs to one event loop."""
 
-    async def genuine(self, events: Sequence[Event]) -> Sequence[bool]:
-        """For each of these. They come from `parse_event`."""
+    async def genuine(self, events: Sequence[Event], is_urgent: bool = False) -> Sequence[bool]:
+        """For each of these. They come from `parse_event`. The urgent are few and not queued."""
 
     async def aclose(self) -> None:
         """Release what it holds; what is asked then or later may never be answered."""
@@ -37,7 +38,7 @@ class VerifyingThreads:
         self._verifier = verifier
         self._pool = ThreadPoolExecutor(_THREADS, "volok-verify")
 
-    async def genuine(self, events: Sequence[Event]) -> Sequence[bool]:
+    async def genuine(self, events: Sequence[Event], is_urgent: bool = False) -> Sequence[bool]:
         """See Verifying."""
         loop = asyncio.get_running_loop()
         raws = [event.to_json() for event in events]
@@ -65,10 +66,12 @@ class VerifyingProcesses:
             await line.begin()
         return made
 
-    async def genuine(self, events: Sequence[Event]) -> Sequence[bool]:
+    async def genuine(self, events: Sequence[Event], is_urgent: bool = False) -> Sequence[bool]:
         """See Verifying."""
         line = min((one for one in self._lines if one.is_up), key=len, default=None)
-        found = None if line is None else await line.ask([event.to_json() for event in events])
+        found: Sequence[bool] | None = None
+        if line is not None and not (is_urgent and len(line)):
+            found = await line.ask([event.to_json() for event in events])
         return await self._threads.genuine(events) if found is None else found
 
     async def aclose(self) -> None:

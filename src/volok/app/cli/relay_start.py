@@ -167,7 +167,7 @@ def _folder(keys: FolderKeys) -> Backends:
 
 
 async def _verifying() -> VerifyingProcesses:
-    """What checks signatures. A relay's own process and the store's take two cores by themselves."""
+    """What checks signatures. This process and the store's take two cores by themselves."""
     try:
         return await VerifyingProcesses.open(
             verify_process.MODULE, 2 if (os.cpu_count() or 1) > _FEW_CORES else 1, NativeCrypto()
