@@ -58,6 +58,13 @@ def signed(count: int, kind: int, label: str) -> Batch:
         return Batch(start, [event for part in pool.map(make, parts) for event in part])
 
 
+def unsigned(count: int, kind: int, label: str) -> Batch:
+    """The same with signatures that nobody has made, for what is never verified."""
+    start = int(time.time()) - SPREAD
+    make = partial(_sign, count=count, kind=kind, start=start, label=label, is_real=False)
+    return Batch(start, make((0, count)))
+
+
 def signed_here(count: int, kind: int, label: str) -> Batch:
     """The same without other processes, for a few thousand."""
     start = int(time.time()) - SPREAD
@@ -87,7 +94,9 @@ def _verify(work: Sequence[tuple[bytes, bytes, bytes]], seconds: float) -> float
     return done / passed
 
 
-def _sign(part: tuple[int, int], *, count: int, kind: int, start: int, label: str) -> list[bytes]:
+def _sign(
+    part: tuple[int, int], *, count: int, kind: int, start: int, label: str, is_real: bool = True
+) -> list[bytes]:
     keys = [coincurve.PrivateKey(_secret(number)) for number in range(AUTHORS)]
     names = [key.public_key_xonly.format().hex() for key in keys]
     made = []
@@ -98,7 +107,8 @@ def _sign(part: tuple[int, int], *, count: int, kind: int, start: int, label: st
         content = f"{label} {number}: " + "the boats are carried overland here " * 3
         text = f'[0,"{name}",{at},{kind},{tags},"{content}"]'
         digest = hashlib.sha256(text.encode()).digest()
-        signature = keys[number % AUTHORS].sign_schnorr(digest, b"\0" * 32).hex()
+        key = keys[number % AUTHORS]
+        signature = (key.sign_schnorr(digest, b"\0" * 32) if is_real else 2 * digest).hex()
         made.append(
             (
                 f'{{"id":"{digest.hex()}","pubkey":"{name}","created_at":{at},"kind":{kind},'

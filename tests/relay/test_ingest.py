@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from volok.native import NativeCrypto
-from volok.relay.ingest import BATCH, Ingest
+from volok.relay.ingest import BATCH, Brought, Ingest
 from volok.relay.metrics import Metrics
 from volok.relay.outputs import Rejection
 from volok.relay.verifying import VerifyingThreads
@@ -121,3 +121,23 @@ async def test_a_crowd_of_lone_events_is_a_crowd(people):
             await asyncio.sleep(0.01)
     running.cancel()
     await verifying.aclose()
+
+
+def test_who_has_brought_much_belongs_to_the_crowd_for_a_while():
+    brought = Brought()
+    assert all(brought.another(5.0) for _ in range(16))
+    assert not brought.another(5.0)
+    for _ in range(17):
+        brought.settled(Outcome.ADDED)
+    assert brought.pending == 0
+    assert not brought.another(5.9)
+    assert brought.another(6.0)
+
+
+def test_who_forges_belongs_to_the_crowd_until_a_genuine_event():
+    brought = Brought()
+    assert brought.another(1.0)
+    brought.settled(Rejection.FORGED)
+    assert not brought.another(10.0)
+    brought.settled(Outcome.DUPLICATE)
+    assert brought.another(10.0)

@@ -133,6 +133,24 @@ async def test_the_log_stays_small_under_load(tmp_path: Path) -> None:
     assert not (tmp_path / "store.db-wal").exists()
 
 
+async def test_a_log_that_was_begun_anew_keeps_nothing_that_leaves(tmp_path: Path) -> None:
+    log, size = tmp_path / "store.db-wal", 200_000
+    options = SqliteOptions(log_bytes=size, quiet_seconds=0.01)
+    store = await SqliteStore.open(tmp_path / "store.db", options=options)
+    async with asyncio.timeout(30):
+        while not log.exists() or log.stat().st_size:  # what an earlier run may have left is cut
+            await asyncio.sleep(0.01)
+    events = [make_event(content=f"<{n:012}>" + "x" * 20_000) for n in range(60)]
+    for event in events:
+        await store.add([event], NOW)
+    # Much more went through it, and it was never emptied.
+    assert size < log.stat().st_size < 2 * size
+    assert len(markers_in(tmp_path)) == 60
+    assert await store.delete([event.id for event in events[:50]]) == 50
+    assert markers_in(tmp_path) == {f"<{n:012}>".encode() for n in range(50, 60)}
+    await store.close()
+
+
 async def test_tombstones_tell_nothing_but_who_deleted_which_id(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "store.db")
     secret = make_event(30_000, tags=[["d", "<000000000001>"]], content="<000000000002>")

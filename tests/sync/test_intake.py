@@ -35,7 +35,7 @@ async def test_duplicates_and_forgeries() -> None:
     store = MemoryStore()
     intake = Intake(store, CRYPTO, time.time, 100)
     true = envelope(BOB, "true", NOW)
-    forged = replace(true, content="forged", raw=b"")
+    forged = replace(true, content="forged")
     assert await intake.take([forged, true, true, forged]) == 2
     assert await intake.take([true, forged]) == 0
     assert intake.received == 1

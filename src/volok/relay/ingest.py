@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 from volok.model.event import Event
 from volok.model.filters import Filter
@@ -44,8 +45,10 @@ _STORING_BESIDE_LONE = 8
 commits them together, and who comes then waits for that commit."""
 _LONE_SECONDS = 1.0
 """After a lone event there may soon be another."""
-LONE = 16
+_LONE = 16
 """A source of which no more events wait may take the short way."""
+_CROWD_SECONDS = 1.0
+"""For so long after it has brought more than that, the events of a source belong to the crowd."""
 _LONE_BATCH = 16
 _CROWD = 64 * 1024 * 1024
 """When so many bytes of events wait, whoever sends more is asked to wait."""
@@ -55,6 +58,29 @@ _SPENT = Filter(
 _SPENT_AT_ONCE = 1000
 _FORGET_SECONDS = 1.0
 """Between two erasures: each cuts the log of the store."""
+
+
+@dataclass(slots=True)
+class Brought:
+    """What one source has brought of late."""
+
+    pending: int = 0
+    """Events that are not settled."""
+    forges: bool = False
+    """Whether the last one that was settled was forged."""
+    _crowd_until: float = 0.0
+
+    def another(self, now: float) -> bool:
+        """Count one more; whether it may take the short way. `now` is in seconds."""
+        self.pending += 1
+        if self.pending > _LONE:
+            self._crowd_until = now + _CROWD_SECONDS
+        return now >= self._crowd_until and not self.forges
+
+    def settled(self, result: Result) -> None:
+        """One is done."""
+        self.pending -= 1
+        self.forges = result is Rejection.FORGED
 
 
 class _Lane:

@@ -23,7 +23,7 @@ from volok.relay.access import Refusal
 from volok.relay.admission import Admission, Visit, unlimited
 from volok.relay.fanout import Fanout, Frames
 from volok.relay.frames import TEXT, Message, is_utf8, text_frame
-from volok.relay.ingest import LONE, Ingest, Result
+from volok.relay.ingest import Brought, Ingest, Result
 from volok.relay.lists import Lists
 from volok.relay.metrics import Metrics
 from volok.relay.outbox import Outbox, Turn
@@ -32,7 +32,6 @@ from volok.relay.outputs import (
     Output,
     Query,
     Reconcile,
-    Rejection,
     SendEntries,
     SendEntry,
     SendText,
@@ -60,8 +59,6 @@ _REST = 4
 """After a count a connection waits so many times as long as it took before it gets another; and so
 does who replaces or closes subscriptions whose stored entries have not come yet."""
 _LONGEST_REST = 2.0
-_CROWD_SECONDS = 1.0
-"""For so long after it has brought many events, those of a connection count as more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +100,7 @@ class Session:
         )
         self._socket: Socket | None = None
         self._outbox: Outbox | None = None
-        self._pending = 0
-        """Events that were submitted and are not settled."""
-        self._crowd_until = 0.0
-        """When it has brought little for a while, in seconds of the event loop."""
-        self._forges = False
-        """Whether the last event that was settled was forged."""
+        self._brought = Brought()
         self._questions: deque[Output] = deque()
         self._answering: asyncio.Task[None] | None = None
         self._rested = 0.0
@@ -156,18 +148,11 @@ class Session:
         # Whatever is refused at once is answered with text alone.
         return any(not isinstance(one, SendText) for one in outputs) and not self._is_in_vain()
 
-    def _is_lone(self) -> bool:
-        """Whether it has brought little of late, and nothing forged."""
-        now = asyncio.get_running_loop().time()
-        if self._pending > LONE:
-            self._crowd_until = now + _CROWD_SECONDS
-        return now >= self._crowd_until and not self._forges
-
     def _is_in_vain(self) -> bool:
         """Whether forged events come, or questions that are not wanted any more when their turn
         comes."""
         awaits = self._connection.awaits
-        return self._forges or any(
+        return self._brought.forges or any(
             isinstance(one, Query) and not awaits(one) for one in self._questions
         )
 
@@ -239,12 +224,12 @@ class Session:
                 case SendText() | SendEntries():
                     self._send([output])
                 case TakeIn(event):
-                    self._pending += 1
                     self._services.metrics.events_received += 1
                     keys = self._connection.reader.keys
                     authed = event.pubkey if event.pubkey in keys else min(keys, default="")
+                    is_lone = self._brought.another(asyncio.get_running_loop().time())
                     settle = partial(self._settled, event)
-                    self._services.ingest.submit(event, settle, self, authed, self._is_lone())
+                    self._services.ingest.submit(event, settle, self, authed, is_lone)
                 case Subscribe(subscription, filters):
                     index.add(self, subscription, filters)
                     self._services.metrics.subscriptions = len(index)
@@ -281,7 +266,7 @@ class Session:
 
     def _settled(self, event: Event, result: Result) -> None:
         metrics = self._services.metrics
-        self._forges = result is Rejection.FORGED
+        self._brought.settled(result)
         match result:
             case Outcome.ADDED:
                 metrics.events_added += 1
@@ -289,7 +274,6 @@ class Session:
                 metrics.events_duplicate += 1
             case _:
                 metrics.events_refused += 1
-        self._pending -= 1
         self._send(self._connection.event_settled(event, result))
         if self._paused:
             self._pause_or_resume()
@@ -300,9 +284,9 @@ class Session:
         most = self._services.settings.max_pending
         # A key that is being checked may decide what comes after it.
         full = (
-            self._pending >= (most + 1) // 2
+            self._brought.pending >= (most + 1) // 2
             if self._paused
-            else self._pending >= most or self._services.ingest.is_crowded
+            else self._brought.pending >= most or self._services.ingest.is_crowded
         )
         questions = self._questions
         waits = bool(questions) and any(isinstance(asked, CheckAuth) for asked in questions)

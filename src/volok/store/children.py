@@ -127,6 +127,11 @@ class Child(asyncio.Protocol):
         return child
 
     @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing will come any more."""
         return self._lost.is_set()
