@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -14,6 +16,24 @@ def cpu_ms(pid: int, ended: bool = False) -> float:
     that have ended as well."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11 : 15 if ended else 13])) * 1000 / TICKS
+
+
+def thread_seconds(pid: int) -> dict[str, tuple[float, float]]:
+    """Seconds of CPU of each thread, in user space and in the kernel, by the thread's number."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        found[task.name] = int(fields[11]) / TICKS, int(fields[12]) / TICKS
+    return found
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and those that it started, and so on."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from family(int(child))
 
 
 def memory_mb(pid: int) -> dict[str, float]:

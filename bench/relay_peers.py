@@ -14,13 +14,13 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nostr_relay
 import yaml
-from bench.proc import memory_mb
+from bench.proc import family, memory_mb
 from bench.relay_wire import Refused, connect
 
 _START_SECONDS = 60.0
@@ -63,7 +63,7 @@ class Running:
     def memory(self) -> dict[str, float]:
         """MiB of all its processes: `RSS`, and `PSS`, which counts shared pages once."""
         total: dict[str, float] = {}
-        for pid in _family(self.pid) if self.pid else ():
+        for pid in family(self.pid) if self.pid else ():
             for name, value in memory_mb(pid).items():
                 total[name] = total.get(name, 0.0) + value * 1e6 / 2**20
         return total
@@ -167,14 +167,6 @@ def _nostr_relay(folder: Path, port: int) -> Sequence[str]:
 def _local_relay(folder: Path, port: int) -> Sequence[str]:
     script = Path(__file__).with_name("local_relay.py")
     return sys.executable, str(script), str(folder), str(port)
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _family(int(child))
 
 
 def _split(text: str) -> tuple[str, str]:
