@@ -34,7 +34,8 @@ class Syncing:
     def __init__(self, sync: Callable[[], None], callers: Callers) -> None:
         """`sync` makes durable what was committed before; may raise OSError."""
         self.has_failed = False
-        """Whether commits may be missing on the disk; whoever has made up for it says False."""
+        """Whether commits may be missing on the disk; whoever has made up for it says False. Until
+        then all are refused: what stands in the log behind a gap is lost with it."""
         self._sync = sync
         self._callers = callers
         self._room = Semaphore(_AHEAD)
@@ -54,11 +55,16 @@ class Syncing:
 
     def _run(self) -> None:
         while (commit := self._queue.get()) is not None:
+            if self._is_durable():
+                self._callers.done(commit.jobs, commit.fresh, commit.head)
+            else:
+                self._callers.failed(commit.jobs, StoreError())
+            self._room.release()
+
+    def _is_durable(self) -> bool:
+        if not self.has_failed:
             try:
                 self._sync()
             except OSError:
                 self.has_failed = True
-                self._callers.failed(commit.jobs, StoreError())
-            else:
-                self._callers.done(commit.jobs, commit.fresh, commit.head)
-            self._room.release()
+        return not self.has_failed
