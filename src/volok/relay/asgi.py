@@ -82,10 +82,10 @@ def create_app(
     `managed` holds what the management API has changed; without it, that is forgotten at exit.
     `free` says how many bytes are free where blobs go.
     `judge` is asked about each event before it is stored (`volok.relay.plugin`).
-    `verifying` checks signatures of events; without it, threads do. It is closed with the relay.
+    `verifying` checks signatures of events, and the caller will close it; without it, threads do.
     """
     counters = metrics or Metrics()
-    checking = verifying or VerifyingThreads(verifier)
+    threads = VerifyingThreads(verifier)
 
     def now() -> int:
         return int(clock())
@@ -108,7 +108,7 @@ def create_app(
         now=now,
         challenge=challenge,
         fanout=Fanout(store, now),
-        ingest=Ingest(store, checking, now, counters, judge),
+        ingest=Ingest(store, verifying or threads, now, counters, judge),
         metrics=counters,
         snapshots=Snapshots(store, settings, now),
         admission=Admission(settings, secrets.token_bytes),
@@ -150,19 +150,19 @@ def create_app(
     return Starlette(
         routes=routes,
         middleware=[secret, gate] if settings.secret_path else [gate],
-        lifespan=partial(_lifespan, services, blossom, checking),
+        lifespan=partial(_lifespan, services, blossom, threads),
         exception_handlers={404: _nothing_here, 405: _nothing_here},
     )
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    services: Services, blossom: Blossom | None, verifying: Verifying, _app: Starlette
+    services: Services, blossom: Blossom | None, threads: Verifying, _app: Starlette
 ) -> AsyncIterator[None]:
     if blossom is not None:
         with contextlib.suppress(BlobError):
             await blossom.intake.parts.clear()
-    async with contextlib.aclosing(verifying), asyncio.TaskGroup() as group:
+    async with contextlib.aclosing(threads), asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_keep_going(work, services.metrics))
             for work in (

@@ -42,11 +42,6 @@ class FolderKeys:
     blobs: bytes | None = None
 
 
-def is_encrypted(data_dir: Path) -> bool:
-    """Whether this folder is opened by a passphrase."""
-    return (data_dir / SLOT_FILE).exists()
-
-
 def unlocked(data_dir: Path, crypto: Crypto, ask: Ask, encrypt: bool = False) -> FolderKeys:
     """The keys of a folder. With `encrypt`, a folder that is new becomes an encrypted one.
 

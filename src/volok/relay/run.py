@@ -56,7 +56,7 @@ async def run_relay(
     place of host and port. At `metrics_port` of the loopback address stand /metrics and /health.
     `plugin` is the command of a write policy plug-in (`volok.relay.plugin`). `backends` open what
     the relay keeps events and blobs in, if that is not the folder. `verifying` checks the
-    signatures of events, if threads are not to do it, and is closed at the end.
+    signatures of events, if threads are not to do it; the caller closes it.
 
     Raises PortInUse, RelayError.
     """

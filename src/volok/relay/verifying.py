@@ -54,7 +54,6 @@ class VerifyingProcesses:
 
     def __init__(self, module: str, count: int, verifier: Verifier) -> None:
         """Use `open`."""
-        self._module = module
         self._threads = VerifyingThreads(verifier)
         self._lines = [_Line(module) for _ in range(count)]
 

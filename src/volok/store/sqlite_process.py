@@ -120,7 +120,7 @@ class WritingProcess:
                 self._failed(tickets, error_of(is_full))
             case kind, is_full, _ if kind == FAILED:
                 self._opened.set_exception(error_of(is_full))
-            case kind, head if kind == OPENED:
+            case kind, head if kind == OPENED and not self._opened.done():  # not closed meanwhile
                 self._opened.set_result(head)
 
     def _done(self, head: int, found: Any) -> None:

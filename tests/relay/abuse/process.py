@@ -6,6 +6,7 @@ Prints its port, and for each line that it reads one line with its counters, as 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from volok.relay.verifying import VerifyingProcesses
 async def main() -> None:
     """Run until the standard input ends."""
     metrics, crypto = Metrics(), NativeCrypto()
+    checking = await VerifyingProcesses.open(verify_process.MODULE, 1, crypto)
     relay = run_relay(
         "127.0.0.1",
         0,
@@ -32,9 +34,9 @@ async def main() -> None:
         crypto,
         metrics=metrics,
         backends=for_a_server(),
-        verifying=await VerifyingProcesses.open(verify_process.MODULE, 1, crypto),
+        verifying=checking,
     )
-    async with relay as address:
+    async with contextlib.aclosing(checking), relay as address:
         print(address.port, flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(metrics.to_object()), flush=True)

@@ -112,6 +112,7 @@ async def start(asked: Wishes, output: Output, ask: Ask) -> None:
     async with AsyncExitStack() as stack:
         control, key = await _onion(serve, stack)
         known = replace(known, onion=key.address if key else "")
+        verifying = await stack.enter_async_context(contextlib.aclosing(await _verifying()))
         certificates = Certificates(*files, lambda: _new_pin(serve.data, files)) if files else None
         address = await stack.enter_async_context(
             run_relay(
@@ -131,7 +132,7 @@ async def start(asked: Wishes, output: Output, ask: Ask) -> None:
                 backends=backends(
                     serve.store, serve.bus, serve.blobs, NativeCrypto(), os.environ, _folder(keys)
                 ),
-                verifying=await _verifying(),
+                verifying=verifying,
             )
         )
         target = _LOOPBACK.get(address.host, address.host), address.port
