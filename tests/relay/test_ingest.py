@@ -85,6 +85,38 @@ class GatedVerifying(VerifyingThreads):
         return await super().genuine(events, is_urgent)
 
 
+class CountingStore(MemoryStore):
+    """Notes how many events came at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def add(self, events, now):
+        self.sizes.append(len(events))
+        return await super().add(events, now)
+
+
+async def test_a_crowd_is_stored_in_few_commits(start, people):
+    store = CountingStore()
+    events = [people[0].event(content=str(number)) for number in range(2048)]
+    assert await take_in(start(store), events) == [Outcome.ADDED] * len(events)
+    assert sum(store.sizes) == len(events)
+    assert len(store.sizes) <= 4
+
+
+async def test_beside_a_lone_event_a_crowd_is_stored_little_by_little(start, people):
+    store = CountingStore()
+    ingest = start(store)
+    events = [people[0].event(content=str(number)) for number in range(1024)]
+    lone = asyncio.get_running_loop().create_future()
+    ingest.submit(people[1].event(), lone.set_result, "lone", is_lone=True)
+    assert await take_in(ingest, events) == [Outcome.ADDED] * len(events)
+    assert await lone is Outcome.ADDED
+    assert sum(store.sizes) == len(events) + 1
+    assert max(store.sizes) <= 256
+
+
 async def test_a_lone_event_does_not_wait_for_a_crowd(people):
     verifying, crowd, settled = GatedVerifying(), 10 * BATCH, []
     ingest = Ingest(MemoryStore(), verifying, lambda: NOW, Metrics())

@@ -55,6 +55,16 @@ async def test_the_forged_are_found(verifying: Verifying) -> None:
     assert [list(one) for one in found] == [expected] * 8
 
 
+async def test_one_or_two_that_are_urgent_wait_for_nobody() -> None:
+    good, *_ = events(1, "urgent")
+    forged = replace(good, sig="00" * 64)
+    verifying = VerifyingThreads(CRYPTO)
+    await verifying.aclose()  # whoever asks a thread now is told so
+    assert list(await verifying.genuine([good, forged], is_urgent=True)) == [True, False]
+    with pytest.raises(RuntimeError):
+        await verifying.genuine([good, forged])
+
+
 async def test_killed_in_the_middle_threads_go_on_and_another_one_comes() -> None:
     made = await VerifyingProcesses.open(verify_process.MODULE, 1, CRYPTO)
     batch = events(64, "many")

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from volok.model.crypto import Signer, Verifier
@@ -40,8 +40,8 @@ compact_json = json.JSONEncoder(
 ).encode
 """JSON text as NIP-01 hashes it: no white space, nothing escaped that need not be."""
 
-_quoted = json.encoder.encode_basestring
-"""What `compact_json` makes of a string."""
+quoted = json.encoder.encode_basestring
+"""What `compact_json` makes of a string, much sooner."""
 
 
 class InvalidEvent(ValueError):
@@ -63,7 +63,7 @@ def is_kind(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_KIND
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Event:
     """A signed Nostr event (NIP-01)."""
 
@@ -78,11 +78,24 @@ class Event:
     raw: bytes = field(default=b"", init=False, compare=False, repr=False)
     """Canonical JSON if it is known already; `to_json` gives it in any case."""
 
+    def __init__(
+        self, id: str, pubkey: str, created_at: int, kind: int, tags: Tags, content: str, sig: str
+    ) -> None:
+        # What the decorator would write takes twice as long, and a relay makes many.
+        _set_id(self, id)
+        _set_pubkey(self, pubkey)
+        _set_created_at(self, created_at)
+        _set_kind(self, kind)
+        _set_tags(self, tags)
+        _set_content(self, content)
+        _set_sig(self, sig)
+        _set_raw(self, b"")
+
     def to_json(self) -> bytes:
         """The event as one compact JSON object in UTF-8, keys in the order of NIP-01."""
         if not self.raw:
             # A cache of what the other fields say already, so the value stays the same.
-            object.__setattr__(self, "raw", _canonical(self))
+            _set_raw(self, _canonical(self))
         return self.raw
 
     def tag(self, name: str) -> str | None:
@@ -95,6 +108,11 @@ class Event:
     def values(self, name: str) -> tuple[str, ...]:
         """The first value of every tag called `name`, in order."""
         return tuple(tag[1] for tag in self.tags if tag[0] == name and len(tag) > 1)
+
+
+_set_id, _set_pubkey, _set_created_at, _set_kind, _set_tags, _set_content, _set_sig, _set_raw = (
+    getattr(Event, one.name).__set__ for one in fields(Event)
+)
 
 
 def parse_event(obj: object, raw: bytes = b"") -> Event:
@@ -135,7 +153,7 @@ def event_of(obj: Mapping[str, Any], raw: bytes) -> Event:
         obj["sig"],
     )
     if raw:
-        object.__setattr__(event, "raw", raw)
+        _set_raw(event, raw)
     return event
 
 
@@ -229,10 +247,10 @@ def _check_tags(value: object) -> None:
 
 def _canonical(event: Event) -> bytes:
     # Hexadecimal text and numbers need no escaping. `compact_json` would set up an encoder.
-    tags = ",".join([f"[{','.join(map(_quoted, tag))}]" for tag in event.tags])
+    tags = ",".join([f"[{','.join(map(quoted, tag))}]" for tag in event.tags])
     return _utf8(
         f'{{"id":"{event.id}","pubkey":"{event.pubkey}","created_at":{event.created_at},'
-        f'"kind":{event.kind},"tags":[{tags}],"content":{_quoted(event.content)},'
+        f'"kind":{event.kind},"tags":[{tags}],"content":{quoted(event.content)},'
         f'"sig":"{event.sig}"}}'
     )
 

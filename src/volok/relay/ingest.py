@@ -39,10 +39,13 @@ BATCH = 64
 """The most events that are verified and committed together."""
 _BATCHES = 4
 """Batches of the crowd that are verified at once."""
-_STORING = 32
-_STORING_BESIDE_LONE = 8
-"""Batches of the crowd that wait for their commit at once, and while there are lone events: a store
-commits them together, and who comes then waits for that commit."""
+_TOGETHER = 1024
+_TOGETHER_BESIDE_LONE = 128
+"""Events of the crowd that are handed to the store at once when there are so many: a large commit
+costs less of each event; and while there are lone events, which wait for such a commit."""
+_STORING = 2048
+_STORING_BESIDE_LONE = 256
+"""Events of the crowd that may wait for their commit, without and with lone events."""
 _LONE_SECONDS = 1.0
 """After a lone event there may soon be another."""
 _LONE = 16
@@ -116,8 +119,12 @@ class Ingest:
         self._submitted = 0
         self.settled = 0
         """How many events were settled since the start."""
+        self._unverified = 0
+        """Events of the crowd whose signatures are not checked yet."""
+        self._genuine: list[_Waiting] = []
+        """Events of the crowd that wait for company."""
         self._storing = 0
-        """Batches of the crowd that wait for their commit."""
+        """Events of the crowd that wait for their commit."""
         self._stored = asyncio.Event()
         self._lone_until = 0.0
         """Until when the crowd makes room, in seconds of the event loop."""
@@ -149,6 +156,8 @@ class Ingest:
         lane = self._lone if is_lone and len(self._lone.turns) < BATCH else self._crowd
         if lane is self._lone:
             self._lone_until = asyncio.get_running_loop().time() + _LONE_SECONDS
+        else:
+            self._unverified += 1
         lane.turns.put(source, (event, settle, authed))
         lane.filled.set()
         self._bytes += len(event.to_json())
@@ -179,25 +188,35 @@ class Ingest:
                 else:
                     self.settled += 1
                     waiting[1](Rejection.FORGED)
-            if good and is_lone:
-                group.create_task(self._store_all(good))
+            if not is_lone:
+                self._unverified -= len(taken)
+                self._genuine += good
+                await self._hand_over(group)
             elif good:
-                while self._storing >= self._storing_most:
-                    self._stored.clear()
-                    await self._stored.wait()
-                self._storing += 1
-                group.create_task(self._store_crowd(good))
+                group.create_task(self._store_all(good))
 
-    @property
-    def _storing_most(self) -> int:
+    async def _hand_over(self, group: asyncio.TaskGroup) -> None:
+        """Give the store what is genuine of the crowd, unless enough will soon join it."""
+        together = self._most(_TOGETHER, _TOGETHER_BESIDE_LONE)
+        count = len(self._genuine)
+        if not count or count < together <= count + self._unverified:
+            return
+        events, self._genuine = self._genuine, []
+        while self._storing and self._storing + count > self._most(_STORING, _STORING_BESIDE_LONE):
+            self._stored.clear()
+            await self._stored.wait()
+        self._storing += count
+        group.create_task(self._store_crowd(events))
+
+    def _most(self, alone: int, beside_lone: int) -> int:
         is_alone = asyncio.get_running_loop().time() >= self._lone_until
-        return _STORING if is_alone else _STORING_BESIDE_LONE
+        return alone if is_alone else beside_lone
 
-    async def _store_crowd(self, batch: Sequence[_Waiting]) -> None:
+    async def _store_crowd(self, events: Sequence[_Waiting]) -> None:
         try:
-            await self._store_all(batch)
+            await self._store_all(events)
         finally:
-            self._storing -= 1
+            self._storing -= len(events)
             self._stored.set()
 
     async def _store_all(self, batch: Sequence[_Waiting]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -93,6 +94,9 @@ CREATE VIRTUAL TABLE texts USING fts5(
 INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
 """
 
+_KNOWN_KEYS, _KNOWN_LENGTH = 4096, 64
+"""How many values of tags have their keys kept at hand, and of which length at most: the same
+people and topics come again."""
 TIE_DIGITS = 11
 """Hexadecimal digits of an id that order the events of one second."""
 
@@ -110,7 +114,7 @@ class SqliteOptions:
     """Threads, each with its own connection, that answer queries."""
     group_events: int = 2000
     """Events after which a commit waits for no further callers."""
-    log_bytes: int = 64 << 20
+    log_bytes: int = 128 << 20
     """Size of the write-ahead log at which it is copied into the file and emptied."""
     quiet_seconds: float = 1.0
     """What `add` erases (replaced, deleted) leaves the files after this long without writes."""
@@ -214,7 +218,14 @@ def _open(path: Path, key: bytes | None, cache_bytes: int) -> apsw.Connection:
 
 def index_key(name: str, value: str) -> bytes:
     """The 16 bytes under which a tag (by its letter) or an address (name "a") is indexed."""
+    return _known_key(name, value) if len(value) <= _KNOWN_LENGTH else _new_key(name, value)
+
+
+def _new_key(name: str, value: str) -> bytes:
     return blake2b(f"{name}{value}".encode(), digest_size=16).digest()
+
+
+_known_key = lru_cache(_KNOWN_KEYS)(_new_key)
 
 
 def author_key(pubkey: str) -> bytes:
@@ -235,7 +246,7 @@ def tie_of(event_id: str) -> int:
 def tag_keys(event: Event) -> set[bytes]:
     """The keys of all single-letter tags of an event (NIP-01)."""
     return {
-        blake2b(f"{tag[0]}{tag[1]}".encode(), digest_size=16).digest()
+        index_key(tag[0], tag[1])
         for tag in event.tags
         if len(tag) > 1 and len(tag[0]) == 1 and tag[0].isascii() and tag[0].isalpha()
     }

@@ -17,6 +17,8 @@ from volok.store.store import Entry, StoreError
 
 _AHEAD = 2
 """Commits that may be in the log and not durable; more would each be smaller."""
+_FEW = 16
+"""Events of a commit for which the thread is not woken when it has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Syncing:
         then all are refused: what stands in the log behind a gap is lost with it."""
         self._sync = sync
         self._callers = callers
+        self._put = self._told = 0
+        """How many commits the other thread put and the thread dealt with."""
         self._room = Semaphore(_AHEAD)
         self._queue: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._run, name="volok-store-sync", daemon=True)
@@ -45,7 +49,11 @@ class Syncing:
 
     def put(self, commit: Commit) -> None:
         """Tell the callers of a commit once it is durable. Waits while too many are not."""
+        if len(commit.fresh) <= _FEW and self._told == self._put:
+            self._tell(commit)  # sooner than another thread wakes up
+            return
         self._room.acquire()
+        self._put += 1
         self._queue.put(commit)
 
     def close(self) -> None:
@@ -55,11 +63,15 @@ class Syncing:
 
     def _run(self) -> None:
         while (commit := self._queue.get()) is not None:
-            if self._is_durable():
-                self._callers.done(commit.jobs, commit.fresh, commit.head)
-            else:
-                self._callers.failed(commit.jobs, StoreError())
+            self._tell(commit)
+            self._told += 1
             self._room.release()
+
+    def _tell(self, commit: Commit) -> None:
+        if self._is_durable():
+            self._callers.done(commit.jobs, commit.fresh, commit.head)
+        else:
+            self._callers.failed(commit.jobs, StoreError())
 
     def _is_durable(self) -> bool:
         if not self.has_failed:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from volok.model.event import Event, InvalidEvent, compact_json, is_hex32, parse_event
+from volok.model.event import Event, InvalidEvent, compact_json, is_hex32, parse_event, quoted
 from volok.model.filters import Filter, InvalidFilter, UnknownCondition, parse_filter
 from volok.sync.neg_messages import NegClose, NegError, NegMessage, NegOpen
 
@@ -152,7 +152,8 @@ class Ok:
 
     def to_text(self) -> str:
         """The message as one text frame."""
-        return compact_json(["OK", self.event_id, self.accepted, self.message])
+        accepted = "true" if self.accepted else "false"
+        return f'["OK",{quoted(self.event_id)},{accepted},{quoted(self.message)}]'
 
 
 @dataclass(frozen=True, slots=True)
