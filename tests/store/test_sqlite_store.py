@@ -14,7 +14,7 @@ import pytest
 
 from volok.model.event import Event
 from volok.model.filters import Filter
-from volok.store import sqlite_drive, sqlite_log, sqlite_query
+from volok.store import sqlite_drive, sqlite_gaps, sqlite_query
 from volok.store.conformance_tools import ALICE, BOB, CAROL, NOW, contents, make_event
 from volok.store.sqlite_file import PAGE_BYTES, SqliteOptions, author_key, index_key
 from volok.store.sqlite_store import SqliteStore
@@ -85,10 +85,10 @@ class Traffic:
         await store.flush()
 
 
-async def leftovers(folder: Path, turns: int) -> int:
+async def leftovers(folder: Path, turns: int, log_bytes: int = 64 << 20) -> int:
     """How many markers of events that have left are in any file."""
-    traffic = Traffic(seed=7)
-    store = await SqliteStore.open(folder / "store.db")
+    traffic, options = Traffic(seed=7), SqliteOptions(log_bytes=log_bytes)
+    store = await SqliteStore.open(folder / "store.db", options=options)
     for turn in range(turns):
         await traffic.turn(store, NOW + turn)
     expected = traffic.deleters.union(*(markers for _, markers in traffic.here.values()))
@@ -103,11 +103,15 @@ async def test_what_has_left_is_in_no_file(tmp_path: Path) -> None:
     assert await leftovers(tmp_path, turns=30) == 0
 
 
+async def test_what_has_left_is_in_no_file_when_the_log_is_copied_ahead(tmp_path: Path) -> None:
+    assert await leftovers(tmp_path, turns=30, log_bytes=50_000) == 0
+
+
 async def test_sqlite_alone_would_leave_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Why the log zeroes gaps; and that the test above can fail."""
-    monkeypatch.setattr(sqlite_log, "_gap", lambda image, header: (0, 0))
+    monkeypatch.setattr(sqlite_gaps, "_gap", lambda image, header: (0, 0))
     assert await leftovers(tmp_path, turns=30) > 0
 
 
@@ -128,7 +132,7 @@ async def test_the_log_stays_small_under_load(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "store.db", options=options)
     for n in range(40):
         await store.add([make_event(content=str(n) + "x" * 20_000)], NOW)
-        assert (tmp_path / "store.db-wal").stat().st_size < 400_000
+        assert (tmp_path / "store.db-wal").stat().st_size < 450_000
     await store.close()
     assert not (tmp_path / "store.db-wal").exists()
 
@@ -144,7 +148,7 @@ async def test_a_log_that_was_begun_anew_keeps_nothing_that_leaves(tmp_path: Pat
     for event in events:
         await store.add([event], NOW)
     # Much more went through it, and it was never emptied.
-    assert size < log.stat().st_size < 2 * size
+    assert size < log.stat().st_size < 450_000
     assert len(markers_in(tmp_path)) == 60
     assert await store.delete([event.id for event in events[:50]]) == 50
     assert markers_in(tmp_path) == {f"<{n:012}>".encode() for n in range(50, 60)}

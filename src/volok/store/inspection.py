@@ -174,7 +174,7 @@ def compact(path: Path, key: bytes | None = None) -> tuple[int, int]:
     writer = open_writer(path, key, SqliteOptions())
     try:
         migrate(writer)
-        log = Log(writer, path, encrypted=key is not None)
+        log = Log(writer, path, key)
         with store_errors():
             try:
                 writer.execute("PRAGMA locking_mode = exclusive")

@@ -114,8 +114,9 @@ class SqliteOptions:
     """Threads, each with its own connection, that answer queries."""
     group_events: int = 2000
     """Events after which a commit waits for no further callers."""
-    log_bytes: int = 128 << 20
-    """Size of the write-ahead log at which it is copied into the file and emptied."""
+    log_bytes: int = 64 << 20
+    """Size of the write-ahead log at which it is copied into the file and begun anew; it may have
+    twice that size before it is."""
     quiet_seconds: float = 1.0
     """What `add` erases (replaced, deleted) leaves the files after this long without writes."""
     longest_seconds: float = 20.0
@@ -190,6 +191,12 @@ def open_reader(path: Path, key: bytes | None, options: SqliteOptions) -> apsw.C
         # Else every statement with a bound LIMIT is compiled anew each time it runs.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         return connection
+
+
+def open_copier(path: Path, key: bytes | None) -> apsw.Connection:
+    """Open an existing file to copy its log into it. Raises StoreError."""
+    with store_errors():
+        return _open(path, key, PAGE_BYTES)
 
 
 def version_of(connection: apsw.Connection) -> int:

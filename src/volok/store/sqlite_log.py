@@ -1,38 +1,31 @@
 """Cutting the write-ahead log of a SQLite file so that what was erased is in no file any more.
 
-SQLite's secure_delete zeroes a row where it lies. But when SQLite moves rows between pages it
-leaves the old copies behind, in the unallocated gap of a page between its cell pointers and its
-cells (https://sqlite.org/fileformat2.html#b_tree_pages); such a copy outlives the row. So after
-copying the log into the file, and before cutting the log, the gaps of all pages that the log holds
-are zeroed in the file. SQLite never reads a gap, so this needs no lock, and a crash in between
-loses nothing: the log is then still whole, and the next cut does it all again.
+After copying the log into the file, and before cutting the log, the gaps of all pages that the log
+holds are zeroed in the file (`volok.store.sqlite_gaps`). A crash in between loses nothing: the log
+is then still whole, and the next cut does it all again.
+
+Most of a long log is copied by a thread before the cut (`volok.store.sqlite_ahead`), so that the
+writer has little left to do.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import struct
 import time
+from functools import partial
 from pathlib import Path
 
 import apsw
 
-from volok.store.sqlite_file import PAGE_BYTES
+from volok.store.sqlite_ahead import Ahead
+from volok.store.sqlite_file import open_copier
+from volok.store.sqlite_gaps import zero_gaps
 from volok.store.store import StoreError
 
-_LOG_HEADER = 32
-_FRAME_HEADER = 24
-_FRAME_BYTES = _FRAME_HEADER + PAGE_BYTES
-_FRAME_PAGE = f"I{_FRAME_BYTES - 4}x"
-"""The number of its page, with which a frame begins, and the rest of it."""
-_FRAMES_AT_ONCE = 512
-_ZEROS = bytes(PAGE_BYTES)
 _PATIENCE = 5.0
 _LOOK = 0.02
 """How long another writer may take to end, and how often that is looked at, in seconds."""
-_LEAVES = (10, 13)
-_INTERIORS = (2, 5)
 
 
 class Log:
@@ -44,13 +37,15 @@ class Log:
     process.
     """
 
-    def __init__(self, connection: apsw.Connection, path: Path, encrypted: bool) -> None:
-        """In an encrypted file all that lies about is ciphertext; its pages are left alone. Raises
-        StoreError when somebody else writes to it and does not end within some seconds."""
+    def __init__(self, connection: apsw.Connection, path: Path, key: bytes | None) -> None:
+        """`connection` is the writer's. In an encrypted file all that lies about is ciphertext; its
+        pages are left alone. Raises StoreError when somebody else writes to it and does not end
+        within some seconds."""
         self._connection = connection
         self._path = path.with_name(path.name + "-wal")
         self._file: int | None = _locked(path)
-        self._encrypted = encrypted
+        self._encrypted = key is not None
+        self._ahead = Ahead(self._path, partial(open_copier, path, key), self._tidy)
         self._log: int | None = None
         self.pages = 0
         """Pages in the log after the last commit."""
@@ -62,15 +57,19 @@ class Log:
         With `shrink` the file is emptied, too; else what it holds stays there until it is written
         over, which is faster: for when nothing was erased. Raises apsw.Error, OSError.
         """
+        tidy = self._ahead.finish()
         busy, frames, _ = self._checkpoint("FULL")
         if busy:
             return False
-        if self._file is not None and not self._encrypted:
-            self._zero_gaps(self._file, frames)
+        self._tidy(tidy, frames)
         busy, _, _ = self._checkpoint("TRUNCATE" if shrink else "RESTART")
         if not busy:
             self.pages = 0
         return not busy
+
+    def copy_ahead(self) -> bool:
+        """See to it that most of the log is copied, beside the writer; whether that is done."""
+        return self._ahead.copy()
 
     def sync(self) -> None:
         """Make durable what was committed before; any thread may call it. Raises OSError."""
@@ -79,11 +78,16 @@ class Log:
         os.fdatasync(self._log)
 
     def close(self) -> None:
-        """Release the descriptors."""
+        """Release what it holds."""
+        self._ahead.close()
         for file in (self._file, self._log):
             if file is not None:
                 os.close(file)
         self._file = self._log = None
+
+    def _tidy(self, first: int, last: int) -> None:
+        if self._file is not None and not self._encrypted:
+            zero_gaps(self._file, self._path, first, last)
 
     def _committed(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
         self.pages = pages
@@ -92,47 +96,6 @@ class Log:
     def _checkpoint(self, mode: str) -> tuple[int, int, int]:
         ((busy, pages, done),) = self._connection.execute(f"PRAGMA wal_checkpoint({mode})")
         return busy, pages, done
-
-    def _zero_gaps(self, file: int, frames: int) -> None:
-        changed = False
-        for page in self._untidy_pages(frames):
-            start = (page - 1) * PAGE_BYTES
-            image = os.pread(file, PAGE_BYTES, start)
-            first, last = _gap(image, 100 if page == 1 else 0)
-            if image[first:last] != _ZEROS[first:last]:
-                os.pwrite(file, bytes(last - first), start + first)
-                changed = True
-        if changed:
-            os.fsync(file)
-
-    def _untidy_pages(self, frames: int) -> list[int]:
-        """The pages with anything in their gaps, by their last images among the first `frames` of
-        the log: few of all, and to read the log in one go is much cheaper than page by page."""
-        seen: set[int] = set()
-        untidy: list[int] = []
-        try:
-            log = os.open(self._path, os.O_RDONLY)
-        except FileNotFoundError:
-            return []
-        try:
-            for start in reversed(range(0, frames, _FRAMES_AT_ONCE)):
-                some = min(frames - start, _FRAMES_AT_ONCE)
-                data = os.pread(log, some * _FRAME_BYTES, _LOG_HEADER + start * _FRAME_BYTES)
-                some = len(data) // _FRAME_BYTES
-                pages = struct.unpack_from(f">{_FRAME_PAGE * some}", data)
-                for place in reversed(range(some)):
-                    page = pages[place]
-                    if page in seen:
-                        continue
-                    seen.add(page)
-                    offset = place * _FRAME_BYTES + _FRAME_HEADER
-                    image = data[offset : offset + PAGE_BYTES]
-                    first, last = _gap(image, 100 if page == 1 else 0)
-                    if image[first:last] != _ZEROS[first:last]:
-                        untidy.append(page)
-        finally:
-            os.close(log)
-        return untidy
 
 
 def _locked(path: Path) -> int:
@@ -148,16 +111,3 @@ def _locked(path: Path) -> int:
         else:
             return file
         time.sleep(_LOOK)
-
-
-def _gap(image: bytes, header: int) -> tuple[int, int]:
-    """The unallocated bytes of a b-tree page; (0, 0) for pages of other types.
-
-    An overflow or free page begins with a page number, so that its first byte could be taken for
-    a type only in a file past 2**25 pages (128 GiB).
-    """
-    if len(image) != PAGE_BYTES or image[header] not in _LEAVES + _INTERIORS:
-        return 0, 0
-    cells, content = struct.unpack_from(">HH", image, header + 3)
-    first = header + (8 if image[header] in _LEAVES else 12) + 2 * cells
-    return (first, content) if first <= content <= PAGE_BYTES else (0, 0)

@@ -56,7 +56,7 @@ class Writer:
         with contextlib.ExitStack() as stack:
             connection = open_writer(path, key, options)
             stack.callback(connection.close)
-            log = Log(connection, path, encrypted=key is not None)
+            log = Log(connection, path, key)
             stack.callback(log.close)
             migrate(connection)
             writer = cls(connection, log, options)
@@ -82,12 +82,18 @@ class Writer:
                 self._take_words()
             if self._must_erase(jobs):
                 self._cut()
-            elif self._log.pages * PAGE_BYTES >= self._options.log_bytes:
+            elif self._is_long:
                 self._cut(shrink=self._erased_at is not None)
         syncing.close()
         self._cut()
         self._connection.close()
         self._log.close()
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the log is to be cut now, most of it having been copied, or for its length."""
+        size, limit = self._log.pages * PAGE_BYTES, self._options.log_bytes
+        return size >= limit and (self._log.copy_ahead() or size >= 2 * limit)
 
     def _must_erase(self, jobs: list[Job]) -> bool:
         if self._erased_at is None:
