@@ -49,9 +49,9 @@ class Fanout:
     async def _tail(self) -> None:
         delivered = 0
         async for batch in self._store.follow(self._position):
-            for entry in batch:
-                self._position = max(self._position, entry.number)
-                found = self.index.matching(entry.event) if len(self.index) else {}
+            self._position = max((self._position, *(entry.number for entry in batch)))
+            for entry in batch if len(self.index) else ():
+                found = self.index.matching(entry.event)
                 if not found or is_expired(entry.event, self._now()):
                     continue
                 frames: Frames = {}

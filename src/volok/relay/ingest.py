@@ -39,7 +39,7 @@ BATCH = 64
 """The most events that are verified and committed together."""
 _BATCHES = 4
 """Batches of the crowd that are verified at once."""
-_TOGETHER = 1024
+_TOGETHER = 768
 _TOGETHER_BESIDE_LONE = 128
 """Events of the crowd that are handed to the store at once when there are so many: a large commit
 costs less of each event; and while there are lone events, which wait for such a commit."""
@@ -254,7 +254,7 @@ class Ingest:
         except Exception:  # Whatever a store does wrong must not stop the relay.
             self._metrics.store_failures += 1
             outcomes = [Rejection.FAILED] * len(good)
-        if any(event.kind == DELETION and _SPENT.matches(event) for event in good):
+        if any(map(_SPENT.matches, [event for event in good if event.kind == DELETION])):
             self._spent.set()
         return outcomes
 

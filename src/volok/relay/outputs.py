@@ -1,10 +1,14 @@
-"""What the protocol core asks of the outside, and what may come of it. Plain values."""
+"""What the protocol core asks of the outside, and what may come of it. Plain values.
+
+Those that are made for each event are named tuples, which are made in half the time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from volok.model.event import Event
 from volok.model.filters import Filter
@@ -12,8 +16,7 @@ from volok.store.store import Entry
 from volok.sync.neg_messages import NegClose, NegMessage, NegOpen
 
 
-@dataclass(frozen=True, slots=True)
-class SendText:
+class SendText(NamedTuple):
     """Send this text frame."""
 
     text: str
@@ -35,8 +38,7 @@ class SendEntries:
     entries: Sequence[Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class TakeIn:
+class TakeIn(NamedTuple):
     """Check id and signature, store; then `event_settled`."""
 
     event: Event

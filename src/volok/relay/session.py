@@ -145,16 +145,18 @@ class Session:
         outputs = self._connection.frame_received(value, len(frame), now, head, work)
         self._carry_out(outputs)
         self._pause_or_resume()
-        # Whatever is refused at once is answered with text alone.
-        return any(not isinstance(one, SendText) for one in outputs) and not self._is_in_vain()
+        for output in outputs:
+            if not isinstance(output, SendText):
+                return not self._is_in_vain()
+        return False  # whatever is refused at once is answered with text alone
 
     def _is_in_vain(self) -> bool:
         """Whether forged events come, or questions that are not wanted any more when their turn
         comes."""
+        if self._brought.forges or not self._questions:
+            return self._brought.forges
         awaits = self._connection.awaits
-        return self._brought.forges or any(
-            isinstance(one, Query) and not awaits(one) for one in self._questions
-        )
+        return any(isinstance(one, Query) and not awaits(one) for one in self._questions)
 
     def writable(self) -> None:
         """See Handler."""

@@ -4,6 +4,7 @@
    long a frame may be is the caller's limit.
 2. Elements after those named here are ignored: later NIPs add some.
 3. A parsed event has the right shape; nobody has checked its id and signature yet.
+4. What is made for each event is a named tuple, which is made in half the time of a dataclass.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from volok.model.event import Event, InvalidEvent, compact_json, is_hex32, parse_event, quoted
 from volok.model.filters import Filter, InvalidFilter, UnknownCondition, parse_filter
@@ -73,8 +75,7 @@ def prefix_of(message: str) -> str:
     return word if colon and word in _PREFIXES else ""
 
 
-@dataclass(frozen=True, slots=True)
-class EventMessage:
+class EventMessage(NamedTuple):
     """Client: take this event in."""
 
     event: Event
@@ -142,8 +143,7 @@ class EventFor:
         return event_text(self.subscription, self.event.to_json())
 
 
-@dataclass(frozen=True, slots=True)
-class Ok:
+class Ok(NamedTuple):
     """Relay: what became of an event. A refusal begins with a `Prefix` and a colon."""
 
     event_id: str
