@@ -19,9 +19,13 @@ class Border:
     port: int = 0
     limit: int | None = None
     """Bytes, both ways, after which a connection freezes in silence; None: never."""
+    total: int | None = None
+    """Bytes over all connections, after which every one freezes; None: never."""
     connections: int = 0
     carried: list[int] = field(default_factory=list)
     """Bytes that each connection carried."""
+    frozen: set[int] = field(default_factory=set)
+    """Connections that `total` has ended for good."""
 
 
 @contextlib.asynccontextmanager
@@ -41,6 +45,10 @@ async def border_to(port: int, limit: int | None = None) -> AsyncIterator[Border
             while data := await source.read(1300):
                 if border.limit is not None and border.carried[number] + len(data) > border.limit:
                     border.carried[number] = border.limit
+                    continue
+                if border.total is not None and sum(border.carried) + len(data) > border.total:
+                    border.frozen.add(number)
+                if number in border.frozen:
                     continue
                 border.carried[number] += len(data)
                 sink.write(data)
