@@ -23,12 +23,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvloop
 import websockets
-from bench.relay_events import Batch, signed
+from bench.relay_events import signed
 from bench.relay_load import ingest
 from bench.relay_peers import Peer, by_command, ours, running
 from bench.relay_rounds import CONNECTIONS, frames
@@ -89,7 +90,7 @@ async def run(peers: Sequence[Peer], records: int, differ: int, rounds: int, fol
     half = differ // 2
     batch = signed(records + half, _KIND, "reconciled")
     mine = records_of(batch.events[half:])
-    theirs = frames(Batch(batch.start, batch.events[:records]))
+    theirs = frames(replace(batch, events=batch.events[:records]))
     del batch
     async with AsyncExitStack() as stack:
         urls: dict[str, str] = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.messages import percentile
-from bench.relay_events import AUTHORS, SPREAD, TOPICS, Batch, author, signed, topic
+from bench.relay_events import AUTHORS, TOPICS, Batch, author, signed, topic
 from bench.relay_load import delays, delays_under_ingest, fanout, idle, ingest, query
 from bench.relay_peers import Peer, disk_bytes, running
 from bench.relay_wire import Link, frame
@@ -164,8 +164,8 @@ def frames(batch: Batch) -> list[bytes]:
 
 def questions_about(stored: Batch) -> list[dict[str, Any]]:
     """Filters of three kinds in turn: the newest up to a time, those of authors, of topics."""
-    newest = stored.start + SPREAD
-    by_time = [{"kinds": [_NOTE], "until": newest - 30 * n} for n in range(40)]
+    newest = stored.start + stored.seconds
+    by_time = [{"kinds": [_NOTE], "until": newest - stored.seconds * n // 120} for n in range(40)]
     by_author = [{"authors": [author(n + k) for k in range(5)]} for n in range(0, AUTHORS - 5, 5)]
     by_topic = [{"#t": [topic(n), topic(n + 1)]} for n in range(TOPICS)]
     turns = zip(by_time, itertools.cycle(by_author), itertools.cycle(by_topic))
