@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volok.model.crypto import Crypto, hkdf
+from volok.relay.backends import OpenStore
 from volok.relay.errors import RelayError
 from volok.relay.export import EVENTS_FILE
 from volok.store.blobs import BlobError
@@ -128,11 +129,28 @@ async def folder_store(
         keys = await asyncio.to_thread(unlocked, data_dir, crypto, ask)
         with stated_errors():
             store = await SqliteStore.open(data_dir / EVENTS_FILE, keys.store)
-        try:
+        async with _used(store, "The relay's data in this folder cannot be used."):
             yield store
-        except StoreFull as error:
-            raise RelayError("The disk is full. Free some space and start again.") from error
-        except StoreError as error:
-            raise RelayError("The relay's data in this folder cannot be used.") from error
-        finally:
-            await store.close()
+
+
+@contextlib.asynccontextmanager
+async def shared_store(data_dir: Path, open_store: OpenStore) -> AsyncIterator[Store]:
+    """The events that several relays share, while they run; the folder holds the key file, and its
+    own relay is stopped. `open_store`: see `volok.relay.backends.backends`. Raises RelayError."""
+    async with stopped(data_dir):
+        with stated_errors():
+            store = await open_store(data_dir)
+        async with _used(store, "The database does not answer any more. Start again."):
+            yield store
+
+
+@contextlib.asynccontextmanager
+async def _used(store: Store, problem: str) -> AsyncIterator[None]:
+    try:
+        yield
+    except StoreFull as error:
+        raise RelayError("The disk is full. Free some space and start again.") from error
+    except StoreError as error:
+        raise RelayError(problem) from error
+    finally:
+        await store.close()

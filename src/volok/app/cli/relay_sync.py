@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from volok.app.cli.output import AsJson, Output
-from volok.app.cli.relay_upkeep import FOLDER, Data, asking
+from volok.app.cli.relay_upkeep import FOLDER, Data, Shared, opened_store
 from volok.model.filters import Filter, InvalidFilter, parse_filter
 from volok.model.urls import InvalidUrl, normalise_relay_url
 from volok.native import NativeCrypto
@@ -20,7 +20,7 @@ from volok.paths.direct import DirectPath
 from volok.paths.live import PathError
 from volok.relay.access import Reader
 from volok.relay.errors import RelayError
-from volok.relay.folder import Ask, folder_store
+from volok.store.store import Store
 from volok.sync.intake import Intake
 from volok.sync.replicating import CannotReplicate, Replica, Replicator
 
@@ -36,6 +36,7 @@ def sync(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="The other relay: wss://…", metavar="URL")],
     data: Data = FOLDER,
+    store: Shared = "",
     wanted: Annotated[
         str,
         typer.Option("--filter", help="Only events that match this filter of NIP-01, as JSON."),
@@ -49,7 +50,8 @@ def sync(
 
     Only what differs is carried: the two first compare what they hold (NIP-77). Sealed messages are
     neither fetched nor sent, since they are for their addressees alone. Every event that comes is
-    verified. Without a direction, events are fetched. Stop the relay of the folder first.
+    verified. Without a direction, events are fetched. Stop the relay of the folder first; others
+    that share a store go on.
 
     Examples:
 
@@ -63,7 +65,8 @@ def sync(
     """
     output = Output(as_json)
     down, up = down or both or not up, up or both
-    replica = asyncio.run(_sync(_url(url), data, _filter(wanted), down, up, asking(context)))
+    opened = opened_store(context, data, store)
+    replica = asyncio.run(_sync(_url(url), opened, _filter(wanted), down, up))
     output.emit(asdict(replica))
     if down:
         output.say(f"Fetched {replica.fetched} of {replica.needed} events that were missing here.")
@@ -77,12 +80,14 @@ def sync(
         output.say(f"{replica.forged} events were forged and left out.")
 
 
-async def _sync(url: str, data: Path, wanted: Filter, down: bool, up: bool, ask: Ask) -> Replica:
+async def _sync(
+    url: str, opened: AbstractAsyncContextManager[Store], wanted: Filter, down: bool, up: bool
+) -> Replica:
     crypto = NativeCrypto()
     visible = Reader(frozenset(), sealed=False).visibility
     path = DirectPath()
     try:
-        async with folder_store(data, crypto, ask, create=True) as store:
+        async with opened as store:
             socket = await path.websocket(url)
             try:
                 intake = Intake(store, crypto, time.time, _SEEN)
