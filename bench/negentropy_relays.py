@@ -108,6 +108,7 @@ async def run(peers: Sequence[Peer], records: int, differ: int, rounds: int, fol
         for key in ("seconds", "waited"):
             values = [one[key] for one in runs]
             line[key] = round(statistics.median(values), 3)
+            line[f"{key}_first"] = round(values[0], 3)
             line[f"{key}_range"] = [round(min(values), 3), round(max(values), 3)]
         print(json.dumps(line))
 

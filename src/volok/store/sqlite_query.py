@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple
 
 import apsw
 
@@ -49,21 +48,10 @@ from volok.store.sqlite_pages import (
 )
 from volok.store.store import STAMP_BYTES, Entry, Visibility, stamp
 
-
-class _Digest(NamedTuple):
-    """What to say of the events of a page, beside how many they are."""
-
-    row: str
-    columns: str = ""
-
-
-_MANY = _Digest("1")
-_NUMBERS = _Digest("s.number AS number", ", group_concat(number, ' ')")
-_STAMPS = _Digest(
-    # Where canonical JSON has the id. In order, which a sum of text in SQLite keeps.
-    "printf('%016x', s.created_at) || CAST(substr(e.raw, 8, 64) AS TEXT) AS stamp",
-    ", group_concat(stamp, '')",
-)
+_MANY = ""
+_NUMBERS = ", group_concat(s.number, ' ')"
+# The id is where canonical JSON has it. To sort in SQLite would take longer than all the rest.
+_STAMPS = ", group_concat(printf('%016x', s.created_at) || CAST(substr(e.raw, 8, 64) AS TEXT), '')"
 
 
 Finding = Generator[Ask, Rows, list[Found]]
@@ -153,10 +141,16 @@ def stamps(
         else:
             drive = yield from choose(wanted, visible)
             rows = yield from _pages(drive, wanted, now, visible, _STAMPS, limit)
-            pages = [bytes.fromhex(text) for _, text in rows]
+            pages = [_in_order(bytes.fromhex(text)) for _, text in rows]
         limit -= sum(map(len, pages)) // STAMP_BYTES
         runs += filter(None, pages)
     return runs
+
+
+def _in_order(stamps: bytes) -> bytes:
+    return b"".join(
+        sorted(stamps[start : start + STAMP_BYTES] for start in range(0, len(stamps), STAMP_BYTES))
+    )
 
 
 def log(after: int, limit: int, now: int) -> Generator[Ask, Rows, list[Entry]]:
@@ -302,9 +296,9 @@ def _newest_of_key(drive: Drive, conditions: str, bindings: Bindings, limit: int
 
 
 def _pages(
-    drive: Drive, wanted: Filter, now: int, visible: Visibility | None, digest: _Digest, most: int
+    drive: Drive, wanted: Filter, now: int, visible: Visibility | None, digest: str, most: int
 ) -> Generator[Ask, Rows, Rows]:
-    """All events that match, page by page: how many, then what `digest` says of them.
+    """All events that match, page by page: how many, then what the columns of `digest` say of them.
 
     Stops when they are more than `most`.
     """
@@ -317,11 +311,9 @@ def _pages(
         while below is not None and most >= 0:
             page = bindings | cursor(below)
             rows = yield Ask(
-                f"SELECT count(*){digest.columns} FROM (SELECT {digest.row}"
-                f" FROM (SELECT * {drive.next_rows} LIMIT :look) s"
+                f"SELECT count(*){digest} FROM (SELECT * {drive.next_rows} LIMIT :look) s"
                 " CROSS JOIN events e ON e.number = s.number"
-                f" WHERE (e.expires_at IS NULL OR e.expires_at > :now){conditions}"
-                " ORDER BY 1 LIMIT -1)",
+                f" WHERE (e.expires_at IS NULL OR e.expires_at > :now){conditions}",
                 page,
             )
             if rows[0][0]:
