@@ -59,9 +59,14 @@ class Tail:
         self._followers.add(follower)
         try:
             while True:
-                while after < follower.head and (stored := await read(after, CATCH_UP)):
-                    after = stored[-1].number
-                    yield stored
+                while after < follower.head:
+                    stored = await read(after, CATCH_UP)
+                    # What is newer also comes as a batch, and only there with ephemeral events.
+                    known = [entry for entry in stored if entry.number <= follower.head]
+                    if not known:
+                        break
+                    after = known[-1].number
+                    yield known
                 follower.head = 0
                 while follower.waiting <= self._backlog:
                     if not follower.batches:
@@ -74,7 +79,7 @@ class Tail:
                     batch = [entry for entries in follower.batches for entry in entries]
                     follower.batches.clear()
                     follower.waiting -= len(batch)
-                    # What came in while catching up may have been read from the log already.
+                    # A follower may have begun past the end of the log.
                     fresh = [entry for entry in batch if entry.number > after]
                     if fresh:
                         after = fresh[-1].number

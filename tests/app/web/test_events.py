@@ -12,6 +12,7 @@ import pytest
 from starlette.requests import Request
 
 from volok.app.web.events import event, start, stream
+from volok.app.web.interface import NodeState
 
 from .fake_node import FakeNode
 
@@ -85,6 +86,16 @@ async def test_locking_ends_every_stream(browser: httpx.AsyncClient, node: FakeN
     await node.chat.followed.wait()
     await node.lock()
     response = await asyncio.wait_for(reading, 5)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.text.rstrip().endswith("event: locked\ndata:")
+
+
+@pytest.mark.parametrize("state", ["locked", "destroyed"])
+async def test_a_page_that_comes_too_late_hears_of_the_lock(
+    browser: httpx.AsyncClient, node: FakeNode, state: NodeState
+) -> None:
+    await node.become(state)
+    response = await asyncio.wait_for(browser.get("/events?after=0"), 5)
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.text.rstrip().endswith("event: locked\ndata:")
 

@@ -113,7 +113,7 @@ async def test_closed_nodes_lead_to_their_page(
     app = make_app(FakeNode(state))
     async with client(app) as browser:
         await browser.get(one_time_link(app))
-        for path in ("/", "/settings", "/search", "/c/ab", "/files/ab", "/invites", "/events",
+        for path in ("/", "/settings", "/search", "/c/ab", "/files/ab", "/invites",
                      "/backup", "/carry", "/begin", "/status"):  # fmt: skip
             response = await browser.get(path)
             assert (response.status_code, response.headers["location"]) == (303, place), path

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from volok.app.web.interface import WebChat, WebNode
-from volok.app.web.render import chat, web
+from volok.app.web.render import web
 from volok.chat.views import Change, ChatError
 from volok.store.vault import VaultError
 
@@ -91,8 +91,7 @@ async def stream(node: WebNode, cursor: int, heartbeat: float) -> AsyncIterator[
 
 
 async def events(request: Request) -> Response:
-    """GET /events?after=CURSOR."""
-    chat(request)  # a locked node has no stream
+    """GET /events?after=CURSOR. Of a locked node it says that alone: the page may be older."""
     shared = web(request)
     body = stream(shared.node, start(request), shared.settings.heartbeat_seconds)
     return StreamingResponse(
