@@ -72,10 +72,11 @@ async def world() -> AsyncIterator[World]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def friends(world: World) -> AsyncIterator[tuple[Someone, Someone]]:
-    """Two people on the network, one of whom accepted the other's link there."""
+    """Two people on the network, one of whom accepted the other's link there, at the very moment
+    of switching it on."""
     ana, bo = await asyncio.gather(start(world, "ana", "Ana"), start(world, "boris", "Bo"))
-    await asyncio.gather(ana("lan", True), bo("lan", True))
-    await bo("accept", await ana("invite"))
+    await ana("lan", True)
+    await bo("accept_at_once", await ana("invite"))
     yield ana, bo
     await asyncio.gather(ana.leave(), bo.leave())
 

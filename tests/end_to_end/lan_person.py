@@ -67,6 +67,10 @@ class Hand:
     async def accept(self, link: str) -> None:
         await self._person.accept(link)
 
+    async def accept_at_once(self, link: str) -> None:
+        await self._person.node.lan.choose(LanChoice(on=True))
+        await self._person.accept(link)
+
     async def block(self, who: str) -> None:
         await self._person.chat.block(await self._person.to(who), True)
 

@@ -120,6 +120,7 @@ class Lan:
         self._links: list[Link] = []
         self._presences: dict[Interface, Presence] = {}
         self._problem: str | None = None
+        self._running = False
         self._known: Sequence[Acquaintance] = ()
         self._version = 0
 
@@ -130,6 +131,7 @@ class Lan:
     async def choose(self, choice: LanChoice) -> None:
         """Change it; it counts at once. Raises VaultError."""
         await self._parts.vault.transact(lambda tx: save_choice(tx, choice))
+        self._problem = None
         self._switched.fire()
 
     async def view(self) -> LanView:
@@ -166,6 +168,13 @@ class Lan:
 
     async def run(self) -> None:
         """Be present whenever that is switched on, until cancelled. Raises VaultError."""
+        self._running = True
+        try:
+            await self._follow_choice()
+        finally:
+            self._running = False
+
+    async def _follow_choice(self) -> None:
         while True:
             switched = self._switched.waiter()
             choice = await self.choice()
@@ -193,7 +202,7 @@ class Lan:
         seek = Acquaintance(link_secret(secret))
         with suppress(TimeoutError):
             async with asyncio.timeout(self.settings.invite_wait):
-                while self._presences:
+                while await self._may_be_present():
                     moved = self.moves()
                     for presence in list(self._presences.values()):
                         for neighbour in presence.neighbours:
@@ -204,6 +213,12 @@ class Lan:
                         async with asyncio.timeout(self.settings.ask_again):
                             await moved()
         return []
+
+    async def _may_be_present(self) -> bool:
+        """Whether we are present on a network, or about to be, as far as is known."""
+        if self._presences:
+            return True
+        return self._running and self._problem is None and (await self.choice()).on
 
     # What presences and links need
 
