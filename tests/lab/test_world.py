@@ -4,10 +4,13 @@ inside is run by `test_raw_probes.py`."""
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -30,68 +33,89 @@ def test_the_exit_code_comes_out() -> None:
 
 
 def test_a_command_ends_and_what_it_left_running_ends_with_it() -> None:
-    script = "(sleep 600 &) ; (true &) ; stat -Lc %i /proc/self/ns/net"
-    done = subprocess.run(
-        enter.command(["sh", "-c", script]),
+    length = f"600.{secrets.randbelow(10**9):09}"
+    subprocess.run(
+        enter.command(["sh", "-c", f"(sleep {length} &) ; (true &)"]),
         env=enter.environment(),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
         timeout=30,
         check=True,
     )
-    assert int(done.stdout) not in {where for _, where in namespaces()}
+    assert not [words for words in command_lines() if length in words]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_when_the_outer_process_is_killed(how: signal.Signals) -> None:
     links, named = network_devices(), named_namespaces()
-    before = set(namespaces())
     program = f"from lab.enter import enter; enter([{sys.executable!r}, {str(CASES)!r}, 'stay'])"
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=enter.ROOT,
-        env=enter.environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as outer:
-        try:
-            assert outer.stdout is not None
-            assert outer.stdout.readline() == "ready\n"
-            ours = descendants(outer.pid)
-            made = {where for _, where in namespaces(ours)} - {where for _, where in before}
-            assert len(made) > 3
-            assert len(ours) > 6
-        finally:
-            outer.send_signal(how)
-        outer.wait()
-    patience = time.monotonic() + GONE
-    while any(alive(pid) for pid in ours) and time.monotonic() < patience:
-        time.sleep(0.02)  # they are not our children, so there is no event to wait for
-    assert not [pid for pid in ours if alive(pid)]
-    assert not made & {where for _, where in namespaces()}
+    with ExitStack() as stack:
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=enter.ROOT,
+            env=enter.environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as outer:
+            try:
+                assert outer.stdout is not None
+                assert outer.stdout.readline() == "ready\n"
+                ours = descendants(outer.pid)
+                # While one is held, nothing that other tests make has its number.
+                held = stack.enter_context(holding(ours))
+                made = held - {namespace_of("self")}
+                assert len(made) > 3
+                assert len(ours) > 6
+            finally:
+                outer.send_signal(how)
+            outer.wait()
+        patience = time.monotonic() + GONE
+        while any(alive(pid) for pid in ours) and time.monotonic() < patience:
+            time.sleep(0.02)  # they are not our children, so there is no event to wait for
+        assert not [pid for pid in ours if alive(pid)]
+        assert not made & {namespace_of(pid) for pid in processes()}
     assert network_devices() == links
     assert named_namespaces() == named
 
 
-def namespaces(among: list[int] | None = None) -> list[tuple[int, int]]:
-    """Processes and the numbers of their network namespaces."""
+def processes() -> list[str]:
+    return [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def command_lines() -> list[str]:
     found = []
-    for pid in among or [
-        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()
-    ]:
-        try:
-            found.append((pid, Path(f"/proc/{pid}/ns/net").stat().st_ino))
-        except OSError:
-            continue
+    for pid in processes():
+        with suppress(OSError):
+            found.append(Path(f"/proc/{pid}/cmdline").read_text(errors="replace"))
     return found
+
+
+def namespace_of(pid: str) -> int | None:
+    """The number of a process's network namespace; None when there is no such process any more."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+    except OSError:
+        return None
+
+
+@contextmanager
+def holding(pids: list[int]) -> Iterator[set[int]]:
+    """Keep the network namespaces of these processes from vanishing; gives their numbers."""
+    with ExitStack() as stack:
+        numbers = set()
+        for pid in pids:
+            with suppress(OSError):
+                file = stack.enter_context(Path(f"/proc/{pid}/ns/net").open("rb"))
+                numbers.add(os.fstat(file.fileno()).st_ino)
+        yield numbers
 
 
 def descendants(pid: int) -> list[int]:
     """All processes that a process has started, and those they have."""
-    children = [
-        int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    ]
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    children = [int(child) for child in text.split()]
     return [*children, *(below for child in children for below in descendants(child))]
 
 

@@ -192,7 +192,10 @@ async def test_nothing_is_left_of_a_world() -> None:
 async def stay() -> None:
     async with World.make() as world:
         for person in ground.PEOPLE:
-            await world.run(person.name, ["sleep", "600"])
+            waits = ["sh", "-c", "echo; exec sleep 600"]
+            process = await world.run(person.name, waits, stdout=subprocess.PIPE)
+            assert process.stdout is not None
+            await process.stdout.readline()  # it is in its network by now
         print("ready", flush=True)
         await asyncio.Event().wait()
 
