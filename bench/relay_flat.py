@@ -2,7 +2,9 @@
 
 Fills one store with 100,000 events and one with EVENTS of them (10 million unless said otherwise: a
 quarter of an hour on two cores), and measures ingest and queries over both, in interleaved rounds.
-Writes bench/relay_flat.json with --write.
+Ingest is measured twice: as soon as the relay has started (`start`), when the pages that it changes
+are still on the disk where there are many, and after that (`ingest`). Writes bench/relay_flat.json
+with --write.
 
 The stored events are those of a month, in the order of their times; what is published while it is
 measured is of now, as everywhere where people write. Where a relay takes in the past of others, the
@@ -51,6 +53,7 @@ _FILLING_LOG, _FILLING_CACHE = 512 << 20, 1 << 30
 _AUTHORS = 1_000
 _MONTH = 30 * 86_400
 _ASKING = 8
+_RATES = ("start", "ingest", "query")
 _MEASURED = 60_000
 _SECONDS = 6.0
 _TOLD = 500_000
@@ -89,19 +92,22 @@ class Stored:
 async def measure(peer: Peer, stored: Sequence[Stored], rounds: int) -> list[dict[str, list[int]]]:
     """Rates over each of these, a list of one for each round. Each round of a store begins with it
     as it was filled, but for the last of them, which is too large to be copied."""
-    found: list[dict[str, list[int]]] = [{"ingest": [], "query": []} for _ in stored]
+    found: list[dict[str, list[int]]] = [{name: [] for name in _RATES} for _ in stored]
     for number in range(rounds):
         for one, rates in list(zip(stored, found, strict=True))[:: 1 if number % 2 == 0 else -1]:
             with tempfile.TemporaryDirectory(prefix="volok-bench-") as copy:
                 folder = one.folder
                 if one is not stored[-1]:
                     folder = Path(shutil.copytree(one.folder, copy, dirs_exist_ok=True))
-                more = signed(_MEASURED, 1, f"measured in {number}", one.month.now)
+                more = frames(signed(2 * _MEASURED, 1, f"measured in {number}", one.month.now))
                 async with running(peer, folder) as relay:
-                    taken = await ingest(relay.url, frames(more), CONNECTIONS, _SECONDS)
-                    asked = await query(relay.url, requests_for(one.last), _ASKING, _SECONDS)
-            rates["ingest"].append(round(taken.per_second))
-            rates["query"].append(round(asked.per_second))
+                    measured = (
+                        await ingest(relay.url, more[:_MEASURED], CONNECTIONS, _SECONDS),
+                        await ingest(relay.url, more[_MEASURED:], CONNECTIONS, _SECONDS),
+                        await query(relay.url, requests_for(one.last), _ASKING, _SECONDS),
+                    )
+            for name, rate in zip(_RATES, measured, strict=True):
+                rates[name].append(round(rate.per_second))
             told = {name: values[-1] for name, values in rates.items()}
             print(f"{one.month.count:,}", told, file=sys.stderr, flush=True)
     return found
@@ -181,7 +187,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="volok-bench-") as folder:
         found = uvloop.run(_run(Path(folder), given.events, given.scattered, given.rounds))
     few, many = found[str(FEW)], found[str(given.events)]
-    for name in ("ingest", "query"):
+    for name in _RATES:
         shares = [large / small for large, small in zip(many[name], few[name], strict=True)]
         print(
             f"{name}: {spread(few[name])} a second with {FEW:,} stored, {spread(many[name])} with"

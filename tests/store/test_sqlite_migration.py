@@ -18,15 +18,17 @@ from volok.store.sqlite_file import VERSION
 from volok.store.sqlite_store import SqliteStore
 from volok.store.store import Outcome, StoreError
 
-OLD = Path(__file__).parents[1] / "old_states" / "store_v1"
+STATES = Path(__file__).parents[1] / "old_states"
+OLD = STATES / "store_v1"
 KEYS = {"store.db": None, "encrypted.db": b"k" * 32}
 
 
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
 @pytest.mark.parametrize("name", KEYS)
-async def test_version_1_is_brought_up_to_date(tmp_path: Path, name: str) -> None:
-    path, key = tmp_path / name, KEYS[name]
-    shutil.copy(OLD / name, path)
-    holds = json.loads((OLD / "holds.json").read_text())
+async def test_every_version_is_brought_up_to_date(tmp_path: Path, name: str, version: int) -> None:
+    path, key, old = tmp_path / name, KEYS[name], STATES / f"store_v{version}"
+    shutil.copy(old / name, path)
+    holds = json.loads((old / "holds.json").read_text())
     events = [parse_event(one) for one in holds["events"]]
     refused = [parse_event(one) for one in holds["refused"]]
     for _ in range(2):
@@ -41,6 +43,7 @@ async def test_version_1_is_brought_up_to_date(tmp_path: Path, name: str) -> Non
             Filter(kinds=frozenset([0]), authors=frozenset([ALICE])),
             Filter(tags={"t": frozenset(["river", "ü"])}),
             Filter(kinds=frozenset([1, 1059])),
+            Filter(ids=frozenset(event.id for event in events)),
         ):
             matching = {event.id for event in events if wanted.matches(event)}
             found = await store.query([wanted], 100, NOW)
@@ -55,9 +58,9 @@ async def test_version_1_is_brought_up_to_date(tmp_path: Path, name: str) -> Non
         await store.close()
         assert not verify(path, NOW + 9, key).problems
     assert b"brief" not in path.read_bytes()
-    with apsw.Connection(str(OLD / "store.db"), flags=apsw.SQLITE_OPEN_READONLY) as old:
-        assert old.pragma("user_version") == 1 != VERSION
-    old.close()
+    with apsw.Connection(str(old / "store.db"), flags=apsw.SQLITE_OPEN_READONLY) as made:
+        assert made.pragma("user_version") == version
+    made.close()
 
 
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(

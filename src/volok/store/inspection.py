@@ -40,6 +40,7 @@ from volok.store.sqlite_file import (
     tie_of,
     version_of,
 )
+from volok.store.sqlite_ids import ENTRY_OF
 from volok.store.sqlite_log import Log
 from volok.store.sqlite_migration import migrate
 from volok.store.sqlite_rows import indexed_text
@@ -190,9 +191,8 @@ def compact(path: Path, key: bytes | None = None) -> tuple[int, int]:
 
 
 _PAGE = (
-    "SELECT e.number, e.created_at, e.kind, e.expires_at, e.raw, i.number FROM events e"
-    " LEFT JOIN ids i ON i.id = unhex(CAST(substr(e.raw, 8, 32) AS TEXT))"
-    " WHERE e.number > ? ORDER BY e.number LIMIT ?"
+    f"SELECT e.number, e.created_at, e.kind, e.expires_at, e.raw, {ENTRY_OF}"  # noqa: S608
+    " FROM events e WHERE e.number > ? ORDER BY e.number LIMIT ?"
 )
 _GRACE = 60
 """Seconds within which what has expired must have left."""

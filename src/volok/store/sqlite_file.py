@@ -27,12 +27,23 @@ from volok.store.store import StoreError, StoreFull
 
 PAGE_BYTES = 4096
 KEY_BYTES = 32
-VERSION = 2
+VERSION = 3
 
 MAX_PAGES = 2**25 - 1
 """128 GiB. Below that no page number begins with a byte that marks a b-tree (see sqlite_log)."""
 
-SCHEMA = """
+IDS = """
+CREATE TABLE ids (
+    run INTEGER NOT NULL,   -- see sqlite_ids
+    id BLOB NOT NULL,       -- the first 16 bytes
+    number INTEGER NOT NULL,
+    PRIMARY KEY (run, id)
+) STRICT, WITHOUT ROWID;
+"""
+
+SCHEMA = (
+    IDS
+    + """
 CREATE TABLE events (
     number INTEGER PRIMARY KEY,
     created_at INTEGER NOT NULL,
@@ -40,10 +51,6 @@ CREATE TABLE events (
     expires_at INTEGER,
     raw BLOB NOT NULL    -- canonical JSON
 ) STRICT;
-CREATE TABLE ids (
-    id BLOB PRIMARY KEY, -- the first 16 bytes
-    number INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
 CREATE TABLE postings (
     key BLOB NOT NULL,   -- index_key(letter, value) of a tag, author_key(pubkey)
     created_at INTEGER NOT NULL,
@@ -93,6 +100,7 @@ CREATE VIRTUAL TABLE texts USING fts5(
 );
 INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
 """
+)
 
 _KNOWN_KEYS, _KNOWN_LENGTH = 4096, 64
 """How many values of tags have their keys kept at hand, and of which length at most: the same

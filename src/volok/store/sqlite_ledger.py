@@ -14,7 +14,8 @@ import apsw
 
 from volok.model.event import Event
 from volok.model.supersession import GIFT_WRAP, VANISH, Version, address
-from volok.store.sqlite_file import author_key, id_key, index_key
+from volok.store.sqlite_file import author_key, id_key, index_key, tie_of
+from volok.store.sqlite_ids import EVENT_OF, MOVED_PER_EVENT, merge
 from volok.store.sqlite_rows import Batch, erase
 from volok.store.sqlite_words import take_words
 from volok.store.store import Entry, read_event
@@ -25,14 +26,24 @@ RESERVE = 1000
 ERASE_AT_ONCE = 1000
 """Events that are read and erased together."""
 
-_STORED = "SELECT i.id FROM carray(?) c CROSS JOIN ids i ON i.id = c.value"
+# An event says itself where it stands among those of its kind, so that no index of all ids is read.
+_STORED = (
+    "SELECT CAST(substr(e.raw, 8, 64) AS TEXT) FROM carray(?) c CROSS JOIN timeline t"
+    " ON t.kind = CAST(substr(c.value, 1, 5) AS INTEGER)"
+    " AND t.created_at = CAST(substr(c.value, 6, 16) AS INTEGER)"
+    " AND t.tie = CAST(substr(c.value, 22) AS INTEGER)"
+    " CROSS JOIN events e ON e.number = t.number"
+)
 _BURIED = "SELECT t.id, t.deleter FROM carray(?) c CROSS JOIN tombstones t ON t.id = c.value"
 _CURRENT = (
     "SELECT p.place, e.raw FROM carray(?) c CROSS JOIN places p ON p.place = c.value"
     " CROSS JOIN events e ON e.number = p.number"
 )
 _FLOORS = "SELECT place, created_at, id FROM floors WHERE place IN (SELECT value FROM carray(?))"
-_BY_ID = "SELECT e.number, e.raw FROM ids i JOIN events e ON e.number = i.number WHERE i.id = ?"
+_ALIKE = (
+    "SELECT e.number, e.raw FROM timeline t JOIN events e ON e.number = t.number"
+    " WHERE t.kind = ? AND t.created_at = ? AND t.tie = ?"
+)
 _EXPIRED = (
     "SELECT e.number, e.raw FROM expiry x JOIN events e ON e.number = x.number"
     " WHERE x.expires_at <= ? LIMIT ?"
@@ -66,6 +77,8 @@ class SqliteLedger:
     def commit(self) -> list[Entry]:
         """Make it durable; returns what followers are to be shown."""
         self._write_rows()
+        if self.head != self._saved[0]:
+            merge(self._connection, self.head, MOVED_PER_EVENT * len(self._fresh))
         if self._number > self._reserved:
             # A number shown to followers must not be given out again after a crash, and to write
             # one row per ephemeral event would cost a sync each.
@@ -89,8 +102,10 @@ class SqliteLedger:
         if not events:
             return
         self._asked.update(event.id for event in events)
-        ids = apsw.carray(tuple(id_key(event.id) for event in events))
-        self._here.update(name.hex() for (name,) in self._run(_STORED, ids))
+        stands = tuple(
+            b"%05d%016d%014d" % (event.kind, event.created_at, tie_of(event.id)) for event in events
+        )
+        self._here.update(name for (name,) in self._run(_STORED, apsw.carray(stands)))
         if self._any("tombstones"):
             whole = apsw.carray(tuple(bytes.fromhex(event.id) for event in events))
             for name, deleter in self._run(_BURIED, whole):
@@ -103,7 +118,7 @@ class SqliteLedger:
     def has(self, event_id: str) -> bool:
         if event_id not in self._asked:
             return self.get(event_id) is not None
-        return event_id[:32] in self._here
+        return event_id in self._here
 
     def get(self, event_id: str) -> Event | None:
         stored = self._stored(event_id)
@@ -142,13 +157,14 @@ class SqliteLedger:
         place = address(event)
         if place is not None:
             self._current[place] = event
-        self._here.add(event.id[:32])
+        self._here.add(event.id)
         self._batch.add(number, event, place)
 
     def erase(self, event: Event) -> None:
-        stored = self._stored(event.id)
-        if stored is not None:
-            self._erase([stored])
+        self._write_rows()
+        alike = self._run(_ALIKE, event.kind, event.created_at, tie_of(event.id))
+        stored = [(number, read_event(raw)) for number, raw in alike]
+        self._erase([one for one in stored if one[1].id == event.id])
 
     def bury(self, event_id: str, deleter: str) -> None:
         self._connection.execute(
@@ -199,7 +215,7 @@ class SqliteLedger:
 
     def _stored(self, event_id: str) -> tuple[int, Event] | None:
         self._write_rows()
-        rows = self._run(_BY_ID, id_key(event_id))
+        rows = self._run(EVENT_OF, id_key(event_id))
         if not rows:
             return None
         event = read_event(rows[0][1])
@@ -211,7 +227,7 @@ class SqliteLedger:
         self._write_rows()
         erase(self._connection, stored, self.searched)
         for number, event in stored:
-            self._here.discard(event.id[:32])
+            self._here.discard(event.id)
             self._fresh.pop(number, None)
             place = address(event)
             if place is not None:

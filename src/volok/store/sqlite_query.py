@@ -34,6 +34,7 @@ from volok.store.sqlite_drive import (
     conditions_of,
 )
 from volok.store.sqlite_file import id_key, index_key
+from volok.store.sqlite_ids import WITH_KEYS
 from volok.store.sqlite_pages import (
     FETCH,
     LOOK,
@@ -175,12 +176,15 @@ def _is_satisfiable(wanted: Filter) -> bool:
     return all(values is None or values for values in sets)
 
 
+_AT_PLACES = "SELECT e.number, e.raw FROM carray(:keys) c CROSS JOIN places i ON i.place = c.value"
+
+
 @dataclass(frozen=True, slots=True)
 class _Names:
     """What leads to single events: few, so that the rest of a filter is checked on these."""
 
-    table: str
-    column: str
+    here: str
+    """SQL of the events `e` that the entries `i` of an index lead to, without the join of these."""
     keys: Sequence[bytes]
 
 
@@ -188,10 +192,10 @@ def _names(wanted: Filter) -> _Names | None:
     """The ids of a filter, or all addresses that it leaves."""
     kinds, authors = wanted.kinds, wanted.authors
     if wanted.ids is not None:
-        return _Names("ids", "id", [*map(id_key, wanted.ids)])
+        return _Names(WITH_KEYS, sorted(map(id_key, wanted.ids)))
     if kinds and authors and all(lifetime(kind) is Lifetime.REPLACEABLE for kind in kinds):
         places = [index_key("a", f"{kind}:{author}:") for kind, author in product(kinds, authors)]
-        return _Names("places", "place", places)
+        return _Names(_AT_PLACES, places)
     return None
 
 
@@ -201,9 +205,7 @@ def _by_name(
     found: list[Found] = []
     for start in range(0, len(names.keys), FETCH):
         page = yield from page_of(
-            "FROM (SELECT e.number, e.raw FROM carray(:keys) c"
-            f" CROSS JOIN {names.table} i ON i.{names.column} = c.value"
-            " CROSS JOIN events e ON e.number = i.number"
+            f"FROM ({names.here} CROSS JOIN events e ON e.number = i.number"
             " WHERE (e.expires_at IS NULL OR e.expires_at > :now) LIMIT -1)",
             {"keys": apsw.carray(tuple(names.keys[start : start + FETCH])), "now": now},
         )

@@ -18,6 +18,7 @@ from volok.model.event import Event
 from volok.model.search import is_searched, searched_text, words
 from volok.model.supersession import address, expiration
 from volok.store.sqlite_file import author_key, id_key, index_key, tag_keys, tie_of
+from volok.store.sqlite_ids import LEVELS, run_of
 
 _CREATED = "CAST(substr(value, 17, 16) AS INTEGER)"
 _TIE = "CAST(substr(value, 33, 14) AS INTEGER)"
@@ -32,7 +33,9 @@ _INSERT_EVENTS = (
     f"INSERT INTO events SELECT {_NUMBER}, {_CREATED}, {_KIND}, nullif({_EXPIRES}, {_NEVER}),"
     " substr(value, 84) FROM carray(?)"
 )
-_INSERT_IDS = f"INSERT INTO ids SELECT {_KEY}, {_NUMBER} FROM carray(?) ORDER BY 1"
+_INSERT_IDS = (
+    f"INSERT INTO ids SELECT {run_of(_NUMBER, '0')}, {_KEY}, {_NUMBER} FROM carray(?) ORDER BY 1, 2"
+)
 _INSERT_TIMELINE = (
     f"INSERT INTO timeline SELECT {_KIND}, {_CREATED}, {_TIE}, {_NUMBER}"
     " FROM carray(?) ORDER BY 1, 2, 3"
@@ -43,7 +46,11 @@ _INSERT_POSTINGS = (
 )
 _INSERT_PLACES = f"INSERT OR REPLACE INTO places SELECT {_KEY}, {_NUMBER} FROM carray(?) ORDER BY 1"
 _ERASE_EVENTS = f"DELETE FROM events WHERE number IN (SELECT {_NUMBER} FROM carray(?))"
-_ERASE_IDS = f"DELETE FROM ids WHERE id IN (SELECT {_KEY} FROM carray(?))"
+_ERASE_IDS = (
+    f"DELETE FROM ids WHERE (run, id) IN (SELECT {run_of(_NUMBER, 'level')}, {_KEY}"
+    " FROM carray(?) CROSS JOIN (SELECT column1 AS level FROM (VALUES"
+    f" {', '.join(f'({level})' for level in range(LEVELS))})))"
+)
 _ERASE_TIMELINE = (
     "DELETE FROM timeline WHERE (kind, created_at, tie, number) IN"
     f" (SELECT {_KIND}, {_CREATED}, {_TIE}, {_NUMBER} FROM carray(?))"
