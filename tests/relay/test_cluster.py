@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tests.store.cluster_servers import Nats, Postgres, nats_server, postgres_se
 from volok.native import NativeCrypto
 from volok.relay.backends import backends
 from volok.relay.errors import RelayError
+from volok.store.postgres_inspection import verify
 
 
 @dataclass
@@ -46,8 +48,11 @@ class Cluster:
             task.cancel()
         await asyncio.gather(*self.publishing, return_exceptions=True)
 
-    def check_tables(self) -> None:
+    async def check_tables(self) -> None:
         """Whether indices, numbers and events agree; each event of the load has one tag."""
+        folder, now = self.relays[0].folder, int(time.time())
+        found = await verify(self.relays[0].store, folder, now, NativeCrypto())
+        assert not found.problems, found.told
         schema = self.relays[0].store.rpartition("=")[2]
         counts = (
             f"SELECT count(*), count(DISTINCT number), count(DISTINCT name), max(number)"
@@ -125,7 +130,7 @@ async def test_each_part_is_killed_under_load(cluster: Cluster) -> None:
     await one.saw(acked)
     for relay in cluster.relays:
         assert await stored(relay.url, acked) == set(acked)
-    cluster.check_tables()
+    await cluster.check_tables()
 
 
 @pytest.mark.full
@@ -140,7 +145,7 @@ async def test_killed_fifty_times(cluster: Cluster) -> None:
         await subscriber.saw(cluster.acked)
     for relay in cluster.relays:
         assert await stored(relay.url, cluster.acked) == set(cluster.acked)
-    cluster.check_tables()
+    await cluster.check_tables()
     assert len(cluster.acked) > 500
     assert all(text.startswith("error: ") for p in cluster.publishers for text in p.refusals)
 

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from volok.model.filters import Filter
-from volok.store import inspection
+from volok.store import soundness
 from volok.store.conformance_tools import ALICE, BOB, CAROL, NOW, make_deletion, make_event
 from volok.store.inspection import compact, stats, verify
 from volok.store.sqlite_store import SqliteStore
@@ -139,7 +139,7 @@ async def test_a_damaged_file_is_told(tmp_path: Path) -> None:
 
 
 async def test_problems_tell_no_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "_MOST_TOLD", 3)
+    monkeypatch.setattr(soundness, "_MOST_TOLD", 3)
     path = tmp_path / "store.db"
     await fill(path)
     connection = apsw.Connection(str(path))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from volok.relay.errors import RelayError
@@ -13,6 +14,7 @@ from volok.relay.export import EVENTS_FILE
 from volok.store.blobs import Blobs
 from volok.store.file_blobs import FileBlobs
 from volok.store.file_seal import FileSeal
+from volok.store.soundness import Stats, Verified
 from volok.store.sqlite_file import SqliteOptions
 from volok.store.sqlite_store import SqliteStore
 from volok.store.store import Store
@@ -58,6 +60,15 @@ def for_a_server(store_key: bytes | None = None, seal: FileSeal | None = None) -
     return Backends(open_store, open_blobs, seal)
 
 
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """Looks at what relays share, while they run. Both raise RelayError."""
+
+    stats: Callable[[], Coroutine[None, None, Stats]]
+    verify: Callable[[Path, int], Coroutine[None, None, Verified]]
+    """Given the folder that holds the key file, and Unix seconds."""
+
+
 def backends(
     store: str,
     bus: str,
@@ -74,14 +85,23 @@ def backends(
     own = folder or Backends()
     if not (store or bus or blobs):
         return own
+    found: Backends = _cluster().joined(store, bus, blobs, cipher, environment, own)
+    return found
+
+
+def inspector(store: str, cipher: Cipher) -> Inspector:
+    """For the store at this postgresql:// address. Raises RelayError."""
+    found: Inspector = _cluster().inspector(store, cipher)
+    return found
+
+
+def _cluster() -> ModuleType:
     # Most relays need none of it, and its libraries take a quarter of a second and 20 MB.
     try:
-        cluster = import_module("volok.relay.cluster")
+        return import_module("volok.relay.cluster")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("volok"):
             raise
         raise RelayError(
             "The libraries for clusters are missing. Install them: pip install 'volok[cluster]'"
         ) from error
-    found: Backends = cluster.joined(store, bus, blobs, cipher, environment, own)
-    return found

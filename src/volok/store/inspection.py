@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from volok.model.event import Event, event_id
+from volok.model.event import Event
 from volok.model.supersession import (
     DELETION,
     GIFT_WRAP,
-    Lifetime,
     Version,
     address,
     expiration,
-    lifetime,
     vanishing_keys,
     version,
 )
+from volok.store.soundness import GRACE, Stats, Verified, is_true, of_kinds
 from volok.store.sqlite_file import (
     VERSION,
     SqliteOptions,
@@ -47,57 +45,8 @@ from volok.store.sqlite_rows import indexed_text
 from volok.store.store import StoreError, read_event
 
 _AT_ONCE = 2000
-_MOST_TOLD = 100
 
 _TABLES = ("events", "ids", "timeline", "postings", "expiry", "places")
-
-
-@dataclass(slots=True)
-class Verified:
-    """What `verify` found."""
-
-    events: int = 0
-    """Stored events that were looked at."""
-    searched: int = 0
-    """Those of them whose words are in the index of words."""
-    problems: Counter[str] = field(default_factory=Counter)
-    """How many times each kind of problem was found; empty when all is well."""
-    told: list[str] = field(default_factory=list)
-    """The first problems, each with the number of its entry."""
-
-    def add(self, problem: str, number: int | None = None) -> None:
-        """Count a problem."""
-        self.problems[problem] += 1
-        if len(self.told) < _MOST_TOLD:
-            self.told.append(problem if number is None else f"{problem} (entry {number})")
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How much a store holds."""
-
-    events: int
-    regular: int
-    replaceable: int
-    addressable: int
-    sealed: int
-    """Gift wraps (NIP-59); they are among the regular ones."""
-    expiring: int
-    """Events with an expiration (NIP-40)."""
-    deletions: int
-    """Ids of which a deletion is remembered (NIP-09)."""
-    vanished: int
-    """Keys that asked to vanish (NIP-62)."""
-    oldest: int | None
-    """The lowest created_at, in Unix seconds; None when there are no events."""
-    newest: int | None
-    """The highest created_at."""
-    bytes_on_disk: int
-    """Of the file and its log."""
-    free_bytes: int
-    """Of the file, that hold nothing; `compact` gives them back."""
-    unsearched: int
-    """Numbers that were given out since words were last taken into the index."""
 
 
 def verify(path: Path, now: int, key: bytes | None = None) -> Verified:
@@ -137,9 +86,6 @@ def stats(path: Path, key: bytes | None = None) -> Stats:
         kinds: dict[int, int] = dict(
             _fetch(connection, "SELECT kind, count(*) FROM timeline GROUP BY kind")
         )
-        of_life: Counter[Lifetime] = Counter()
-        for kind, many in kinds.items():
-            of_life[lifetime(kind)] += many
         ((oldest, newest),) = _fetch(
             connection, "SELECT min(created_at), max(created_at) FROM timeline"
         )
@@ -147,11 +93,7 @@ def stats(path: Path, key: bytes | None = None) -> Stats:
         ((free,),) = _fetch(connection, "PRAGMA freelist_count")
         ((page,),) = _fetch(connection, "PRAGMA page_size")
         return Stats(
-            events=sum(kinds.values()),
-            regular=of_life[Lifetime.REGULAR],
-            replaceable=of_life[Lifetime.REPLACEABLE],
-            addressable=of_life[Lifetime.ADDRESSABLE],
-            sealed=kinds.get(GIFT_WRAP, 0),
+            **of_kinds(kinds),
             expiring=_count(connection, "expiry"),
             deletions=_count(connection, "tombstones"),
             vanished=_count(connection, "vanished"),
@@ -194,8 +136,6 @@ _PAGE = (
     f"SELECT e.number, e.created_at, e.kind, e.expires_at, e.raw, {ENTRY_OF}"  # noqa: S608
     " FROM events e WHERE e.number > ? ORDER BY e.number LIMIT ?"
 )
-_GRACE = 60
-"""Seconds within which what has expired must have left."""
 
 
 class _Known:
@@ -245,8 +185,7 @@ def _verify_page(
         except StoreError:
             found.add("an event cannot be read", number)
             continue
-        parts = (event.pubkey, event.created_at, event.kind, event.tags, event.content)
-        if event.id != event_id(*parts) or _bare(event).to_json() != raw:
+        if not is_true(event, raw):
             found.add("an id is not the hash of its event", number)
         if (created_at, kind, expires_at) != (event.created_at, event.kind, expiration(event)):
             found.add("columns differ from their event", number)
@@ -254,7 +193,7 @@ def _verify_page(
             found.add("an id leads elsewhere", number)
         if known.forbids(event):
             found.add("an event is there that was deleted", number)
-        if expires_at is not None and expires_at + _GRACE <= now:
+        if expires_at is not None and expires_at + GRACE <= now:
             found.add("an event is there that has expired", number)
         keys = tag_keys(event) | {author_key(event.pubkey)}
         rows_of_events["postings"] += len(keys)
@@ -285,19 +224,6 @@ def _must_have(
 ) -> None:
     if connection.execute(sql, values).fetchone() is None:
         found.add("an index lacks an entry", number)
-
-
-def _bare(event: Event) -> Event:
-    """The same event without the JSON that it was read from."""
-    return Event(
-        event.id,
-        event.pubkey,
-        event.created_at,
-        event.kind,
-        event.tags,
-        event.content,
-        event.sig,
-    )
 
 
 def _verify_words(connection: apsw.Connection, found: Verified) -> None:

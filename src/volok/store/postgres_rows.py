@@ -102,6 +102,10 @@ class Rows:
         (`volok.model.search.parse_query`); it may hold them without being found."""
         return self._tokens(word[: 4 if len(word) >= 4 else 2] for word in query.split())
 
+    def tokens(self, event: Event) -> list[int] | None:
+        """What the row of an event holds for how its words begin; None when it is not searched."""
+        return self._tokens(words(searched_text(event))) if is_searched(event.kind) else None
+
     def tag_rows(self, event: Event) -> list[TagRow]:
         """The rows for all single-letter tags of an event (NIP-01)."""
         keys = {
@@ -125,7 +129,7 @@ class Rows:
             event.kind,
             self.author(event.pubkey),
             None if place is None else self.place(place),
-            _array(self._tokens(words(searched_text(event)))) if is_searched(event.kind) else None,
+            None if (tokens := self.tokens(event)) is None else _array(tokens),
             self._seal(number, event.to_json()),
         )
 

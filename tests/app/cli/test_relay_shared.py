@@ -36,6 +36,14 @@ def test_a_folder_moves_into_a_shared_store_and_out_again(
     assert again == text
     assert "1200 of 1200" in relay("import", "--data", back, typed=again)
     assert relay("export", "--data", back) == text
+    counted = json.loads(relay("stats", "--store", store, "--json"))
+    assert (counted["events"], counted["free_bytes"]) == (1200, None)
+    assert "1,200 events" in relay("stats", "--store", store)
+    assert "1200 events, all sound" in relay("verify", "--data", key, "--store", store)
+    postgres.sql(f"UPDATE {store.rpartition('=')[2]}.events SET kind = 7 WHERE number = 8")
+    assert "columns differ from their event (entry 8)" in relay(
+        "verify", "--data", key, "--store", store, code=1
+    )
 
 
 async def test_the_relays_of_the_store_run_on(postgres: Postgres, tmp_path: Path) -> None:
@@ -55,6 +63,14 @@ async def test_the_relays_of_the_store_run_on(postgres: Postgres, tmp_path: Path
         other = ("--data", str(tmp_path / "other"), "--store", postgres.new_store())
         report = await asyncio.to_thread(relay, "sync", running.url, *other, "--json")
         assert json.loads(report)["fetched"] == 3
+        sound = await asyncio.to_thread(relay, "verify", *there, "--json")
+        assert json.loads(sound) == {
+            "sound": True,
+            "events": 3,
+            "searched": 3,
+            "problems": {},
+            "told": [],
+        }
         exported = await asyncio.to_thread(relay, "export", *other)
         assert sorted(exported.splitlines()) == sorted(text.splitlines())
         with pytest.raises(RelayError, match="Stop it"):
@@ -73,5 +89,11 @@ def test_what_cannot_be_done_is_said(postgres: Postgres, tmp_path: Path) -> None
         relay("export", "--data", str(tmp_path / "other"), "--store", store)
     with pytest.raises(RelayError, match="cannot be reached"):
         relay("export", "--data", str(tmp_path / "x"), "--store", "postgresql:///no?host=/nowhere")
+    with pytest.raises(RelayError, match="another key"):
+        relay("verify", "--data", str(tmp_path / "other"), "--store", store)
+    with pytest.raises(RelayError, match="cannot be reached"):
+        relay("stats", "--store", "postgresql:///no?host=/nowhere")
+    with pytest.raises(RelayError, match="postgresql://host/database"):
+        relay("stats", "--store", "mysql://host/no")
     with pytest.raises(RelayError, match="postgresql://host/database"):
         relay("export", "--data", str(tmp_path / "x"), "--store", "mysql://host/no")

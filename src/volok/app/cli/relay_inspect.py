@@ -14,14 +14,17 @@ from pathlib import Path
 import typer
 
 from volok.app.cli.output import AsJson, Output
-from volok.app.cli.relay_upkeep import FOLDER, Data, asking
+from volok.app.cli.relay_upkeep import FOLDER, Data, Shared, asking
 from volok.native import NativeCrypto
+from volok.relay.backends import Inspector, inspector
 from volok.relay.errors import RelayError
 from volok.relay.export import EVENTS_FILE
-from volok.relay.folder import stopped, unlocked
+from volok.relay.folder import stated_errors, stopped, unlocked
 from volok.store import inspection
+from volok.store.soundness import Verified
 from volok.store.store import StoreError, StoreFull
 
+_LONG = "Reading everything; this may take minutes."
 _MEANINGS = {
     "events": "events",
     "regular": "that stay",
@@ -41,7 +44,9 @@ def register(relay_app: typer.Typer) -> None:
         relay_app.command()(command)
 
 
-def stats(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) -> None:
+def stats(
+    context: typer.Context, data: Data = FOLDER, store: Shared = "", as_json: AsJson = False
+) -> None:
     """Say how much a relay holds, also while it runs. Nothing in it names anybody.
 
     Examples:
@@ -49,32 +54,49 @@ def stats(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) 
         volok relay stats --data /srv/relay
 
         volok relay stats --data /srv/relay --json
+
+        volok relay stats --store postgresql://db.internal/volok
     """
-    output, (file, key) = Output(as_json), _file(context, data)
-    with _read_errors():
-        found = inspection.stats(file, key)
+    output = Output(as_json)
+    if store:
+        found = asyncio.run(inspector(store, NativeCrypto()).stats())
+    else:
+        file, key = _file(context, data)
+        with _read_errors():
+            found = inspection.stats(file, key)
     output.emit(asdict(found))
     for name, meaning in _MEANINGS.items():
         output.say(f"{getattr(found, name):>12,} {meaning}")
-    output.say(f"{found.bytes_on_disk:>12,} bytes on disk, {found.free_bytes:,} of them free")
+    free = "" if found.free_bytes is None else f", {found.free_bytes:,} of them free"
+    output.say(f"{found.bytes_on_disk:>12,} bytes on disk{free}")
     if found.oldest is not None and found.newest is not None:
         output.say(f"from {_day(found.oldest)} to {_day(found.newest)}")
 
 
-def verify(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) -> None:
+def verify(
+    context: typer.Context, data: Data = FOLDER, store: Shared = "", as_json: AsJson = False
+) -> None:
     """Read everything that a relay holds and say whether it is sound. Exit code 1 if it is not.
 
     Each event must be whole and in every index, and nothing may be in an index that is not there.
-    It may take minutes for millions of events; the relay may run meanwhile.
+    It may take minutes for millions of events; the relay may run meanwhile, unless it shares a
+    store: then others may.
 
     Examples:
 
         volok relay verify --data /srv/relay
+
+        volok relay verify --data /srv/volok --store postgresql://db.internal/volok
     """
-    output, (file, key) = Output(as_json), _file(context, data)
-    output.say("Reading everything; this may take minutes.", "dim")
-    with _read_errors():
-        found = inspection.verify(file, int(time.time()), key)
+    output = Output(as_json)
+    if store:
+        output.say(_LONG, "dim")
+        found = asyncio.run(_verify_shared(data, inspector(store, NativeCrypto())))
+    else:
+        file, key = _file(context, data)
+        output.say(_LONG, "dim")
+        with _read_errors():
+            found = inspection.verify(file, int(time.time()), key)
     output.emit(
         {
             "sound": not found.problems,
@@ -88,9 +110,15 @@ def verify(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False)
         output.say(problem)
     if found.problems:
         output.say(f"{found.problems.total()} problems in {found.events} events.", "bold red")
-        output.say("Export what can be read, and import it into a new folder.")
+        output.say("Export what can be read, and import it into a new one.")
         raise typer.Exit(1)
     output.say(f"{found.events} events, all sound.")
+
+
+async def _verify_shared(data: Path, inspector: Inspector) -> Verified:
+    async with stopped(data):
+        with stated_errors():
+            return await inspector.verify(data, int(time.time()))
 
 
 def compact(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) -> None:
