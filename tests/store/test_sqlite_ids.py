@@ -138,6 +138,9 @@ async def test_a_store_finds_and_loses_what_was_moved(tmp_path: Path) -> None:
     assert {entry.event.id for entry in found} == {event.id for event in left}
     await store.close()
     assert not verify(path, NOW).problems
+    assert id_key(events[2].id) in path.read_bytes()
+    assert id_key(events[0].id) not in path.read_bytes()
+    assert id_key(events[-2].id) not in path.read_bytes()
     with apsw.Connection(str(path)) as made:
         levels = Counter(run >> 28 for (run,) in made.execute("SELECT run FROM ids"))
     made.close()
