@@ -14,13 +14,13 @@ from volok.model.filters import Filter
 from volok.store.conformance_tools import ALICE, NOW, make_deletion, make_event
 from volok.store.inspection import verify
 from volok.store.sqlite_file import IDS, SCHEMA, id_key
-from volok.store.sqlite_ids import ALL_RUNS, LEVELS, merge, run_of
+from volok.store.sqlite_ids import ALL_RUNS, LEVELS, merge, number_of, run_of
 from volok.store.sqlite_rows import Batch
 from volok.store.sqlite_store import SqliteStore
 from volok.store.store import Outcome
 
 _INSERT = f"INSERT INTO ids SELECT {run_of('?2', '0')}, ?1, ?2"
-_FIND = f"{ALL_RUNS} SELECT i.number FROM runs r CROSS JOIN ids i ON i.run = r.run AND i.id = ?"
+_FIND = f"{ALL_RUNS} SELECT {number_of('?')}"
 _FULL = 2**14 * 8
 """Entries of a run of the second level."""
 

@@ -42,23 +42,30 @@ def run_of(number: str, level: str) -> str:
     return f"(({level} << {_LEVEL_BITS}) + ({number} >> {bits}))"
 
 
+# The largest first: there most ids are found.
 ALL_RUNS = (
-    "WITH RECURSIVE runs (run) AS (SELECT min(run) FROM ids UNION ALL"
-    " SELECT (SELECT min(i.run) FROM ids i WHERE i.run > r.run) FROM runs r WHERE r.run NOT NULL)"
+    "WITH RECURSIVE runs (run) AS MATERIALIZED (SELECT max(run) FROM ids UNION ALL"
+    " SELECT (SELECT max(i.run) FROM ids i WHERE i.run < r.run) FROM runs r WHERE r.run NOT NULL)"
 )
 """SQL of the table `runs`, which has the numbers of all runs there are in its column `run`."""
 
-EVENT_OF = (
-    f"{ALL_RUNS} SELECT e.number, e.raw FROM runs r CROSS JOIN ids i ON i.run = r.run AND i.id = ?"
-    " CROSS JOIN events e ON e.number = i.number"
-)
+
+def number_of(key: str) -> str:
+    """SQL of the number to which an id leads, of which `key` is the first 16 bytes; it comes after
+    `ALL_RUNS`."""
+    return (
+        f"(SELECT i.number FROM runs r CROSS JOIN ids i ON i.run = r.run AND i.id = {key} LIMIT 1)"
+    )
+
+
+EVENT_OF = f"{ALL_RUNS} SELECT e.number, e.raw FROM events e WHERE e.number = {number_of('?')}"
 """SQL of the number and the JSON of the event whose id begins with these 16 bytes."""
 
-WITH_KEYS = (
-    f"{ALL_RUNS} SELECT e.number, e.raw FROM runs r CROSS JOIN carray(:keys) c"
-    " CROSS JOIN ids i ON i.run = r.run AND i.id = c.value"
+EVENTS_OF = (
+    f"{ALL_RUNS} SELECT e.number, e.raw FROM carray(:keys) c"
+    f" CROSS JOIN events e ON e.number = {number_of('c.value')}"
 )
-"""SQL of the same for many ids, without the join of the events `e` to the entries `i`."""
+"""SQL of the same for many ids."""
 
 _HOME = ", ".join(run_of("e.number", str(level)) for level in range(LEVELS))
 ENTRY_OF = (

@@ -34,7 +34,7 @@ from volok.store.sqlite_drive import (
     conditions_of,
 )
 from volok.store.sqlite_file import id_key, index_key
-from volok.store.sqlite_ids import WITH_KEYS
+from volok.store.sqlite_ids import EVENTS_OF
 from volok.store.sqlite_pages import (
     FETCH,
     LOOK,
@@ -176,15 +176,18 @@ def _is_satisfiable(wanted: Filter) -> bool:
     return all(values is None or values for values in sets)
 
 
-_AT_PLACES = "SELECT e.number, e.raw FROM carray(:keys) c CROSS JOIN places i ON i.place = c.value"
+_AT_PLACES = (
+    "SELECT e.number, e.raw FROM carray(:keys) c CROSS JOIN places i ON i.place = c.value"
+    " CROSS JOIN events e ON e.number = i.number"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Names:
     """What leads to single events: few, so that the rest of a filter is checked on these."""
 
-    here: str
-    """SQL of the events `e` that the entries `i` of an index lead to, without the join of these."""
+    events: str
+    """SQL of the numbers and JSON of events, `e`, to which `:keys` lead."""
     keys: Sequence[bytes]
 
 
@@ -192,7 +195,7 @@ def _names(wanted: Filter) -> _Names | None:
     """The ids of a filter, or all addresses that it leaves."""
     kinds, authors = wanted.kinds, wanted.authors
     if wanted.ids is not None:
-        return _Names(WITH_KEYS, sorted(map(id_key, wanted.ids)))
+        return _Names(EVENTS_OF, sorted(map(id_key, wanted.ids)))
     if kinds and authors and all(lifetime(kind) is Lifetime.REPLACEABLE for kind in kinds):
         places = [index_key("a", f"{kind}:{author}:") for kind, author in product(kinds, authors)]
         return _Names(_AT_PLACES, places)
@@ -205,8 +208,7 @@ def _by_name(
     found: list[Found] = []
     for start in range(0, len(names.keys), FETCH):
         page = yield from page_of(
-            f"FROM ({names.here} CROSS JOIN events e ON e.number = i.number"
-            " WHERE (e.expires_at IS NULL OR e.expires_at > :now) LIMIT -1)",
+            f"FROM ({names.events} WHERE (e.expires_at IS NULL OR e.expires_at > :now) LIMIT -1)",
             {"keys": apsw.carray(tuple(names.keys[start : start + FETCH])), "now": now},
         )
         found += [place_of(entry) for entry in page if _shows(wanted, entry, visible)]
