@@ -140,6 +140,12 @@ def may_delete(deletion: Event, target: Event) -> bool:
     return address(target) in targets.addresses and target.created_at <= deletion.created_at
 
 
+def may_have_deleted(event: Event) -> frozenset[str]:
+    """The keys whose deletions could take this event away (NIP-09, NIP-59)."""
+    others = event.values("p") if event.kind == GIFT_WRAP else ()
+    return frozenset((event.pubkey, *others))
+
+
 def vanishing_keys(event: Event) -> tuple[str, ...]:
     """The keys whose requests to vanish take this event away, if they are not older (NIP-62)."""
     if event.kind == VANISH:

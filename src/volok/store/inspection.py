@@ -18,10 +18,10 @@ import apsw
 from volok.model.event import Event
 from volok.model.supersession import (
     DELETION,
-    GIFT_WRAP,
     Version,
     address,
     expiration,
+    may_have_deleted,
     vanishing_keys,
     version,
 )
@@ -153,12 +153,9 @@ class _Known:
 
     def forbids(self, event: Event) -> bool:
         """Whether a deletion or a request to vanish should have kept this event out."""
-        if event.kind != DELETION:
-            allowed = {event.pubkey}
-            if event.kind == GIFT_WRAP:
-                allowed |= set(event.values("p"))
-            if not allowed.isdisjoint(self.deleters.get(bytes.fromhex(event.id), ())):
-                return True
+        deleters = self.deleters.get(bytes.fromhex(event.id), set())
+        if event.kind != DELETION and not may_have_deleted(event).isdisjoint(deleters):
+            return True
         place = address(event)
         floor = None if place is None else self.floors.get(index_key("a", place))
         if floor is not None and not version(event).newer_than(floor):

@@ -18,9 +18,16 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 
 from volok.model.event import Event
-from volok.model.supersession import DELETION, Version, address, vanishing_keys, version
+from volok.model.supersession import (
+    DELETION,
+    Version,
+    address,
+    may_have_deleted,
+    vanishing_keys,
+    version,
+)
 from volok.store.key_file import KEY_FILE, KeyFile, WrongKeyFile
-from volok.store.postgres_rows import Cipher, EventRow, Rows, TagRow, may_have_deleted
+from volok.store.postgres_rows import Cipher, EventRow, Rows, TagRow
 from volok.store.postgres_schema import NEVER, VERSION, PostgresOptions, store_errors
 from volok.store.soundness import GRACE, Stats, Verified, is_true, of_kinds
 from volok.store.store import StoreError

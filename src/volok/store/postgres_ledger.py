@@ -16,9 +16,10 @@ from volok.model.supersession import (
     address,
     deletion_targets,
     is_expired,
+    may_have_deleted,
     vanishing_keys,
 )
-from volok.store.postgres_rows import EventRow, Rows, TagRow, may_have_deleted
+from volok.store.postgres_rows import EventRow, Rows, TagRow
 from volok.store.store import Entry
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from volok.model.crypto import CryptoError
 from volok.model.event import Event
 from volok.model.search import is_searched, searched_text, words
-from volok.model.supersession import GIFT_WRAP, address
+from volok.model.supersession import address
 from volok.store.key_file import KeyFile
 from volok.store.postgres_schema import ends, rank, shelf
 from volok.store.store import Entry, StoreError
@@ -170,9 +170,3 @@ class Rows:
 
 def _array(numbers: list[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
-
-
-def may_have_deleted(event: Event) -> frozenset[str]:
-    """The keys whose deletions could take this event away (NIP-09, NIP-59)."""
-    others = event.values("p") if event.kind == GIFT_WRAP else ()
-    return frozenset((event.pubkey, *others))

@@ -102,6 +102,11 @@ INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1);
 """
 )
 
+ID_OF_EVENT = "CAST(substr(e.raw, 8, 64) AS TEXT)"
+KEY_OF_EVENT = "unhex(CAST(substr(e.raw, 8, 32) AS TEXT))"
+"""SQL of the id of an event `e` and of the 16 bytes under which it is indexed: where canonical JSON
+has them."""
+
 _KNOWN_KEYS, _KNOWN_LENGTH = 4096, 64
 """How many values of tags have their keys kept at hand, and of which length at most: the same
 people and topics come again."""

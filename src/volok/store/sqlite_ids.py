@@ -19,6 +19,8 @@ from typing import Any
 
 import apsw
 
+from volok.store.sqlite_file import KEY_OF_EVENT
+
 LEVELS = 5
 """Runs of the last have 2**26 entries and are merged no further."""
 _FIRST_BITS = 14
@@ -29,7 +31,8 @@ _LEVEL_BITS = 28
 _PIECE = 128
 """Entries of each run that are looked at to move a piece."""
 MOVED_PER_EVENT = 2 * (LEVELS - 1)
-"""How many entries are moved at most when an event comes in: each has to move LEVELS - 1 times."""
+"""How many entries are to be moved for each event that comes in: twice as often as each has to move
+itself, so that nothing is left behind."""
 
 
 def _bits(level: int) -> int:
@@ -68,10 +71,7 @@ EVENTS_OF = (
 """SQL of the same for many ids."""
 
 _HOME = ", ".join(run_of("e.number", str(level)) for level in range(LEVELS))
-ENTRY_OF = (
-    f"(SELECT i.number FROM ids i WHERE i.run IN ({_HOME})"
-    " AND i.id = unhex(CAST(substr(e.raw, 8, 32) AS TEXT)))"
-)
+ENTRY_OF = f"(SELECT i.number FROM ids i WHERE i.run IN ({_HOME}) AND i.id = {KEY_OF_EVENT})"
 """SQL of the number to which the id of an event `e` leads; null where it leads nowhere."""
 
 _LOWEST = "SELECT min(run) FROM ids WHERE run >= ? AND run < ?"

@@ -14,7 +14,7 @@ import apsw
 
 from volok.model.event import Event
 from volok.model.supersession import GIFT_WRAP, VANISH, Version, address
-from volok.store.sqlite_file import author_key, id_key, index_key, tie_of
+from volok.store.sqlite_file import ID_OF_EVENT, author_key, id_key, index_key, tie_of
 from volok.store.sqlite_ids import EVENT_OF, MOVED_PER_EVENT, merge
 from volok.store.sqlite_rows import Batch, erase
 from volok.store.sqlite_words import take_words
@@ -28,7 +28,7 @@ ERASE_AT_ONCE = 1000
 
 # An event says itself where it stands among those of its kind, so that no index of all ids is read.
 _STORED = (
-    "SELECT CAST(substr(e.raw, 8, 64) AS TEXT) FROM carray(?) c CROSS JOIN timeline t"
+    f"SELECT {ID_OF_EVENT} FROM carray(?) c CROSS JOIN timeline t"  # noqa: S608
     " ON t.kind = CAST(substr(c.value, 1, 5) AS INTEGER)"
     " AND t.created_at = CAST(substr(c.value, 6, 16) AS INTEGER)"
     " AND t.tie = CAST(substr(c.value, 22) AS INTEGER)"

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from volok.model.supersession import address
-from volok.store.sqlite_file import IDS, SCHEMA, VERSION, store_errors, version_of
+from volok.store.sqlite_file import IDS, KEY_OF_EVENT, SCHEMA, VERSION, store_errors, version_of
 from volok.store.sqlite_ids import merge, run_of
 from volok.store.sqlite_rows import Batch
 from volok.store.store import read_event
@@ -22,8 +22,8 @@ _AT_ONCE = 1000
 _IDS_AT_ONCE = 100_000
 
 _INDEX_IDS = (
-    f"INSERT INTO ids SELECT {run_of('number', '0')}, unhex(CAST(substr(raw, 8, 32) AS TEXT)),"
-    " number FROM events WHERE number > ? AND number <= ? ORDER BY 1, 2"
+    f"INSERT INTO ids SELECT {run_of('e.number', '0')}, {KEY_OF_EVENT}, e.number"
+    " FROM events e WHERE e.number > ? AND e.number <= ? ORDER BY 1, 2"
 )
 
 

@@ -33,7 +33,7 @@ from volok.store.sqlite_drive import (
     choose,
     conditions_of,
 )
-from volok.store.sqlite_file import id_key, index_key
+from volok.store.sqlite_file import ID_OF_EVENT, id_key, index_key
 from volok.store.sqlite_ids import EVENTS_OF
 from volok.store.sqlite_pages import (
     FETCH,
@@ -51,8 +51,8 @@ from volok.store.store import STAMP_BYTES, Entry, Visibility, stamp
 
 _MANY = ""
 _NUMBERS = ", group_concat(s.number, ' ')"
-# The id is where canonical JSON has it. To sort in SQLite would take longer than all the rest.
-_STAMPS = ", group_concat(printf('%016x', s.created_at) || CAST(substr(e.raw, 8, 64) AS TEXT), '')"
+# To sort in SQLite would take longer than all the rest.
+_STAMPS = f", group_concat(printf('%016x', s.created_at) || {ID_OF_EVENT}, '')"
 
 
 Finding = Generator[Ask, Rows, list[Found]]

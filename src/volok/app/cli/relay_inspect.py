@@ -115,10 +115,10 @@ def verify(
     output.say(f"{found.events} events, all sound.")
 
 
-async def _verify_shared(data: Path, inspector: Inspector) -> Verified:
+async def _verify_shared(data: Path, shared: Inspector) -> Verified:
     async with stopped(data):
         with stated_errors():
-            return await inspector.verify(data, int(time.time()))
+            return await shared.verify(data, int(time.time()))
 
 
 def compact(context: typer.Context, data: Data = FOLDER, as_json: AsJson = False) -> None:
