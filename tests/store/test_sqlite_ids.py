@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -145,3 +146,23 @@ async def test_a_store_finds_and_loses_what_was_moved(tmp_path: Path) -> None:
         levels = Counter(run >> 28 for (run,) in made.execute("SELECT run FROM ids"))
     made.close()
     assert levels == {1: 17, 0: 10}
+
+
+@pytest.mark.parametrize("first", [5, _FULL - 2**14 - 2])
+async def test_ids_that_begin_alike_stop_nothing(tmp_path: Path, first: int) -> None:
+    """They come into one run at once, or when two are merged."""
+    path = tmp_path / "store.db"
+    one = make_event(content="one")
+    other = replace(make_event(content="other"), id=one.id[:32] + "00" * 16)
+    await (await SqliteStore.open(path)).close()
+    for start, events in ((first, [one, other]), (_FULL, [make_event(content="more")])):
+        with apsw.Connection(str(path)) as made:
+            made.execute("UPDATE numbers SET reserved = ?", (start,))
+        made.close()
+        store = await SqliteStore.open(path)
+        for event in events:
+            assert await store.add([event], NOW) == [Outcome.ADDED]
+        found = await store.query([Filter(ids=frozenset([one.id, other.id]))], 9, NOW)
+        assert {entry.event.id for entry in found} & {one.id, other.id}
+        assert len(await store.query([Filter(kinds=frozenset([1]))], 9, NOW)) >= 2
+        await store.close()

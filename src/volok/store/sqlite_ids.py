@@ -80,7 +80,7 @@ _UP_TO = (
     f" ORDER BY i.id LIMIT 1 OFFSET {_PIECE - 1}) AS id FROM carray(?) r)"
 )
 _PIECES = "FROM carray(?) r CROSS JOIN ids i ON i.run = r.value AND i.id <= ?"
-_MOVE = f"INSERT INTO ids SELECT ?, i.id, i.number {_PIECES} ORDER BY 2"
+_MOVE = f"INSERT OR IGNORE INTO ids SELECT ?, i.id, i.number {_PIECES} ORDER BY 2"
 _LEAVE = f"DELETE FROM ids WHERE (run, id) IN (SELECT i.run, i.id {_PIECES})"
 _LAST_ID = b"\xff" * 16
 

@@ -33,8 +33,10 @@ _INSERT_EVENTS = (
     f"INSERT INTO events SELECT {_NUMBER}, {_CREATED}, {_KIND}, nullif({_EXPIRES}, {_NEVER}),"
     " substr(value, 84) FROM carray(?)"
 )
+# Two ids that begin alike take 2**64 attempts, which must not stop the store: one is found.
 _INSERT_IDS = (
-    f"INSERT INTO ids SELECT {run_of(_NUMBER, '0')}, {_KEY}, {_NUMBER} FROM carray(?) ORDER BY 1, 2"
+    f"INSERT OR IGNORE INTO ids SELECT {run_of(_NUMBER, '0')}, {_KEY}, {_NUMBER}"
+    " FROM carray(?) ORDER BY 1, 2"
 )
 _INSERT_TIMELINE = (
     f"INSERT INTO timeline SELECT {_KIND}, {_CREATED}, {_TIE}, {_NUMBER}"
